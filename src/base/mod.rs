@@ -1,0 +1,12 @@
+//! Floor 0: small types that every other module may use. Nothing here knows what a message or a device is.
+//!
+//! Absent on purpose: anything with a table, a socket or a policy.
+
+pub mod clock;
+pub mod error;
+pub mod fault;
+pub mod id;
+pub mod lane;
+pub mod limits;
+pub mod secret;
+pub mod shutdown;

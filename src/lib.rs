@@ -1,0 +1,6 @@
+//! KafClaw Edge: the brain of a home that works with the cable pulled.
+
+#![deny(unsafe_code)]
+
+pub mod base;
+pub mod domain;
