@@ -3,4 +3,6 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod db;
 pub mod domain;
+pub mod timeline;

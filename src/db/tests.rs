@@ -1,0 +1,99 @@
+//! The database as its users see it: durable, isolated from failing jobs, tolerant of damage.
+
+use std::fs;
+
+use super::*;
+
+const NOTES: &[Migration] = &[Migration {
+    number: 1,
+    name: "notes",
+    apply: |connection| connection.execute_batch("CREATE TABLE notes (text TEXT NOT NULL UNIQUE)"),
+}];
+
+fn add(text: &'static str) -> impl FnOnce(&Tx<'_>) -> rusqlite::Result<()> + Send + 'static {
+    move |tx| tx.prepare_cached("INSERT INTO notes VALUES (?1)")?.execute([text]).map(|_| ())
+}
+
+fn count(db: &Db) -> i64 {
+    db.read_blocking(|connection| connection.query_row("SELECT count(*) FROM notes", [], |row| row.get(0)))
+        .expect("a count")
+}
+
+#[test]
+fn a_failed_job_leaves_nothing_and_its_neighbors_stay() {
+    let db = Db::memory_for_tests(&[NOTES]);
+    db.write_blocking(add("one")).expect("written");
+    let failed = db.write_blocking(|tx| {
+        tx.execute("INSERT INTO notes VALUES ('half')", [])?;
+        add("one")(tx)
+    });
+    assert!(matches!(failed, Err(DbError::Job { .. })), "{failed:?}");
+    db.write_blocking(add("two")).expect("written");
+    assert_eq!(count(&db), 2);
+}
+
+#[test]
+fn a_panicking_job_is_contained() {
+    let db = Db::memory_for_tests(&[NOTES]);
+    let failed = db.write_blocking(|tx| -> rusqlite::Result<()> {
+        tx.execute("INSERT INTO notes VALUES ('half')", [])?;
+        panic!("boom")
+    });
+    assert!(matches!(failed, Err(DbError::Panicked)));
+    assert_eq!(count(&db), 0);
+}
+
+#[test]
+fn readers_see_what_was_written_and_watchers_are_woken() {
+    let db = Db::memory_for_tests(&[NOTES]);
+    let watcher = db.committed();
+    db.write_blocking(add("one")).expect("written");
+    assert_eq!(count(&db), 1);
+    assert!(watcher.has_changed().expect("the writer lives"));
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_an_empty_one_takes_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    fs::write(&config.path, b"this is not a database, not at all, and it is long enough to be looked at")
+        .expect("written");
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
+    let aside = db.report().set_aside.clone().expect("set aside");
+    assert!(fs::read(aside).expect("kept").starts_with(b"this is not"));
+    assert_eq!(count(&db), 0);
+}
+
+#[test]
+fn the_file_is_copied_before_its_layout_changes() {
+    const MORE: &[Migration] = &[Migration {
+        number: 2,
+        name: "stars",
+        apply: |connection| add_column(connection, "notes", "stars INTEGER NOT NULL DEFAULT 0"),
+    }];
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
+    assert_eq!(db.report().copied_to, None);
+    db.write_blocking(add("one")).expect("written");
+    db.close();
+    let db = Db::open(&config, &[NOTES, MORE], &Clock::System).expect("opened");
+    let copy = db.report().copied_to.clone().expect("copied");
+    let copy = Connection::open(copy).expect("opens");
+    assert_eq!(copy.query_row("SELECT count(*) FROM notes", [], |row| row.get::<_, i64>(0)), Ok(1));
+    assert_eq!(count(&db), 1);
+    db.close();
+    let older = Db::open(&config, &[NOTES], &Clock::System);
+    assert!(matches!(older, Err(DbError::Newer { found: 2, known: 1 })));
+}
+
+#[test]
+fn closing_in_order_is_noted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    Db::open(&config, &[NOTES], &Clock::System).expect("opened").close();
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
+    assert!(!db.report().unclean);
+    drop(db);
+    assert!(Db::open(&config, &[NOTES], &Clock::System).expect("opened").report().unclean);
+}
