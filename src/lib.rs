@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod config;
 pub mod db;
 pub mod domain;
 pub mod timeline;
