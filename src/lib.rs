@@ -2,8 +2,11 @@
 
 #![deny(unsafe_code)]
 
+pub mod approval;
 pub mod base;
 pub mod config;
 pub mod db;
 pub mod domain;
+pub mod policy;
 pub mod timeline;
+pub mod tool;
