@@ -8,5 +8,7 @@ pub mod config;
 pub mod db;
 pub mod domain;
 pub mod policy;
+pub mod scheduler;
+pub mod settings;
 pub mod timeline;
 pub mod tool;
