@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::config::entry::{Content, Entry, quote};
+use crate::config::entry::{Content, Entry, Origin, quote};
 use crate::config::key::{Key, Kind};
 use crate::config::nearest::nearest;
 use crate::config::problem::Problems;
@@ -148,6 +148,10 @@ impl Check<'_> {
 
 fn found(entry: &Entry, secret: bool) -> String {
     match &entry.content {
+        // The variable may hold a secret that was never meant for this key.
+        Content::Filled(_) if matches!(entry.origin, Origin::File { .. }) => {
+            "a text with a variable filled in".to_owned()
+        }
         Content::Text(text) if !secret => unset_names(text).unwrap_or_else(|| quote(text)),
         _ => entry.describe(secret),
     }

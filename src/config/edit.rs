@@ -88,24 +88,24 @@ fn mask(branch: &Branch, value: &mut Value) {
 pub struct Editing<'a> {
     pub file: &'a Path,
     pub variables: &'a Variables,
-    pub reader: &'a Reader<'a>,
+    pub reader: Reader<'a>,
 }
 
 impl Editing<'_> {
-    /// Sets one key in the file.
-    pub fn set(&self, path: &str, text: &str) -> Result<(), EditError> {
-        let steps =
-            route::parse(path).filter(|steps| !steps.is_empty()).ok_or_else(|| EditError::NoPath(path.to_owned()))?;
+    /// Sets keys in the file, all or none: some are only valid together.
+    pub fn set(&self, pairs: &[(&str, &str)]) -> Result<(), EditError> {
         let old = self.read()?;
         let root = self.parse(&old)?;
-        put(&root, &steps, to_cst(&value_of(path, text))).ok_or_else(|| EditError::InTheWay(path.to_owned()))?;
+        for (path, text) in pairs {
+            let steps = steps(path)?;
+            put(&root, &steps, to_cst(&value_of(path, text))).ok_or_else(|| EditError::InTheWay((*path).to_owned()))?;
+        }
         self.replace(&old, &root.to_string())
     }
 
     /// Removes one key from the file, so that its default is in effect.
     pub fn unset(&self, path: &str) -> Result<(), EditError> {
-        let steps =
-            route::parse(path).filter(|steps| !steps.is_empty()).ok_or_else(|| EditError::NoPath(path.to_owned()))?;
+        let steps = steps(path)?;
         let old = self.read()?;
         let root = self.parse(&old)?;
         remove(&root, &steps).ok_or_else(|| EditError::NotFound(path.to_owned()))?;
@@ -152,6 +152,10 @@ impl Editing<'_> {
         let _ = resolve(&layers.root, &layers.home, &mut layers.problems);
         layers.problems.into_sorted()
     }
+}
+
+fn steps(path: &str) -> Result<Vec<Step>, EditError> {
+    route::parse(path).filter(|steps| !steps.is_empty()).ok_or_else(|| EditError::NoPath(path.to_owned()))
 }
 
 fn without_place(problem: Problem) -> Problem {

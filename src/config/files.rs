@@ -8,6 +8,7 @@ use std::path::Path;
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads whole files; tests and `config set` put their own texts in place of the disk's.
+#[derive(Clone, Copy)]
 pub struct Reader<'a>(&'a dyn Fn(&Path) -> io::Result<Vec<u8>>);
 
 /// Why a file could not be read.

@@ -151,6 +151,14 @@ fn broken_json_is_reported_with_line_and_column() {
 }
 
 #[test]
+fn a_mistake_does_not_show_what_a_variable_put_into_the_file() {
+    let problems =
+        mistakes(r#"{"gateway": {"port": "${TOKEN}", "dashboardPort": "${UNSET}"}}"#, &[("TOKEN", "geheim")]);
+    assert!(!problems.concat().contains("geheim"), "{problems:?}");
+    assert!(problems[1].contains("(the variable UNSET is not set)"), "{problems:?}");
+}
+
+#[test]
 fn bare_names_do_not_leak_in_and_kafclaw_outweighs_mikrobot() {
     let loaded = load_text(
         "{}",
@@ -333,22 +341,22 @@ fn set_keeps_comments_and_refuses_what_would_not_load() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join(".kafclaw/config.json");
     let variables: Variables = [("KAFCLAW_HOME".to_owned(), folder.path().display().to_string())].into_iter().collect();
-    let editing = edit::Editing { file: &file, variables: &variables, reader: &Reader::disk() };
-    editing.set("gateway.port", "1000").expect("a new file");
+    let editing = edit::Editing { file: &file, variables: &variables, reader: Reader::disk() };
+    editing.set(&[("gateway.port", "1000")]).expect("a new file");
     std::fs::write(&file, "{\n  // the chat\n  \"gateway\": {\n    \"port\": 1000, // here\n  },\n}\n")
         .expect("written");
-    editing.set("gateway.authToken", "12345").expect("a text that looks like a number");
-    editing.set("channels.slack.accounts[0].id", "main").expect("lists grow");
-    editing.set("intents.languages", "de,en").expect("lists in short");
+    editing.set(&[("gateway.authToken", "12345")]).expect("a text that looks like a number");
+    editing.set(&[("channels.slack.accounts[0].id", "main")]).expect("lists grow");
+    editing.set(&[("intents.languages", "de,en")]).expect("lists in short");
     let text = std::fs::read_to_string(&file).expect("a file");
     assert!(
         text.contains("// the chat") && text.contains("// here") && text.contains("\"authToken\": \"12345\""),
         "{text}"
     );
 
-    let refused = editing.set("gateway.prot", "1").expect_err("refused").to_string();
+    let refused = editing.set(&[("gateway.prot", "1")]).expect_err("refused").to_string();
     assert!(refused.contains("did you mean gateway.port?"), "{refused}");
-    assert!(editing.set("gateway.port", "70000").is_err() && editing.set("gateway.port[0]", "1").is_err());
+    assert!(editing.set(&[("gateway.port", "70000")]).is_err() && editing.set(&[("gateway.port[0]", "1")]).is_err());
     assert_eq!(std::fs::read_to_string(&file).expect("a file"), text, "nothing was written");
 
     editing.unset("gateway.port").expect("it was there");
@@ -373,17 +381,27 @@ fn set_keeps_comments_and_refuses_what_would_not_load() {
 }
 
 #[test]
+fn keys_that_need_each_other_are_set_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.json");
+    let variables: Variables = [("KAFCLAW_HOME".to_owned(), folder.path().display().to_string())].into_iter().collect();
+    let editing = edit::Editing { file: &file, variables: &variables, reader: Reader::disk() };
+    assert!(editing.set(&[("gateway.tlsCert", "c.pem")]).is_err());
+    editing.set(&[("gateway.tlsCert", "c.pem"), ("gateway.tlsKey", "k.pem")]).expect("both");
+}
+
+#[test]
 fn a_file_with_mistakes_can_be_corrected_one_by_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("config.json");
     std::fs::write(&file, r#"{"gateway": {"prot": 1, "port": 70000}}"#).expect("written");
     let variables: Variables = [("KAFCLAW_HOME".to_owned(), folder.path().display().to_string())].into_iter().collect();
-    let editing = edit::Editing { file: &file, variables: &variables, reader: &Reader::disk() };
-    editing.set("gateway.port", "1").expect("one mistake less");
+    let editing = edit::Editing { file: &file, variables: &variables, reader: Reader::disk() };
+    editing.set(&[("gateway.port", "1")]).expect("one mistake less");
     editing.unset("gateway.prot").expect("none left");
     assert_eq!(std::fs::read_to_string(&file).expect("a file"), r#"{"gateway": { "port": 1}}"#);
     std::fs::write(&file, "{").expect("written");
-    assert!(matches!(editing.set("gateway.port", "1"), Err(edit::EditError::Syntax { .. })));
+    assert!(matches!(editing.set(&[("gateway.port", "1")]), Err(edit::EditError::Syntax { .. })));
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -428,12 +446,12 @@ proptest! {
         let file = folder.path().join(".kafclaw/config.json");
         let variables: Variables = [("KAFCLAW_HOME".to_owned(), folder.path().display().to_string())].into_iter().collect();
         let reader = Reader::disk();
-        let editing = edit::Editing { file: &file, variables: &variables, reader: &reader };
+        let editing = edit::Editing { file: &file, variables: &variables, reader };
         let keys: Vec<&Key> = table::keys().filter(|key| key.is_single() && !key.path.starts_with("agents")).collect();
         let key = which.get(&keys);
         let text = if key.kind == Kind::Text { text } else { samples(key)[1].clone() };
-        if editing.set(key.path, &text).is_err() {
-            // Some keys want another one too.
+        if editing.set(&[(key.path, &text)]).is_err() {
+            // Some keys want another one too; they can be set together.
             prop_assert!(["mqtt.enabled", "gateway.tls", "group.kafkaTls"].iter().any(|start| key.path.starts_with(start)), "{}", key.path);
             return Ok(());
         }

@@ -1,0 +1,90 @@
+//! Floor 8: the command line.
+//!
+//! A command is one file with `Args` (its flags and its help) and `Args::run`, and one row in the list below. Commands print to a
+//! [`Terminal`] and fail with a [`Failure`]; which exit code that is, `exit` alone decides.
+//!
+//! Absent on purpose: work. A command reads its arguments, calls the module that does it, and prints what came of it.
+
+mod completion;
+mod config;
+mod exit;
+mod terminal;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+pub use exit::Failure;
+pub use terminal::Terminal;
+
+use crate::config::Variables;
+
+const AFTER_HELP: &str = "\
+Everything is kept in ~/.kafclaw, or in $KAFCLAW_HOME/.kafclaw when KAFCLAW_HOME is set.
+Every key of the configuration can be given as a variable too: KAFCLAW_GATEWAY_PORT for gateway.port.
+
+Exit codes: 0 done, 1 failed, 64 wrong use, 74 output failed, 78 mistakes in the configuration.";
+
+/// The brain of a home that works with the cable pulled.
+#[derive(Parser, Debug)]
+#[command(name = "kafclaw", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The list of commands: a row makes the variant and its way to `Args::run`.
+macro_rules! commands {
+    ($($(#[doc = $about:literal])+ $name:ident($file:ident)),+ $(,)?) => {
+        #[derive(clap::Subcommand, Debug)]
+        enum Command {
+            $($(#[doc = $about])+ $name($file::Args)),+
+        }
+
+        impl Command {
+            fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+                match self {
+                    $(Self::$name(args) => args.run(terminal)),+
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    /// Read, change and check the configuration.
+    Config(config),
+    /// Print what completes `kafclaw` commands in a shell.
+    Completion(completion),
+    /// Print the version.
+    Version(version),
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let mut terminal = Terminal { variables: Variables::of_process(), out: &mut out, err: &mut err };
+    ExitCode::from(run(std::env::args_os(), &mut terminal))
+}
+
+/// Runs the command that `args` name, the program's own name first, and returns the exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>) -> u8 {
+    let result = match Cli::try_parse_from(args) {
+        Ok(Cli { command: Some(command) }) => command.run(terminal),
+        Ok(Cli { command: None }) => terminal.print(&Cli::command().render_help().to_string()),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            terminal.print(&error.render().to_string())
+        }
+        Err(error) => Err(Failure::Usage(error)),
+    };
+    match result {
+        Ok(()) => exit::DONE,
+        Err(failure) => failure.report(terminal),
+    }
+}
