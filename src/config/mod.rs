@@ -38,8 +38,8 @@ pub use files::Reader;
 pub use paths::Paths;
 pub use problem::{ConfigError, Problem};
 pub use section::{
-    Assistant, Broker, Config, Exec, Gateway, Intents, Language, Log, LogLevel, Missed, Model, Mqtt, Node, Policy,
-    Provider, Retention, Scheduler, SenderRate, Tls, ToolRule,
+    Assistant, Config, Exec, Gateway, Intents, Language, Log, LogLevel, Missed, Model, Mqtt, Node, Policy, Provider,
+    Retention, Scheduler, SenderRate, Tls, ToolRule,
 };
 pub use variables::Variables;
 

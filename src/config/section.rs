@@ -144,6 +144,10 @@ pub struct Policy {
     pub sender_rate: SenderRate,
     /// 0 means no limit.
     pub daily_token_limit: u64,
+    /// Empty means everybody.
+    pub allowed_senders: Vec<String>,
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub approval_timeout: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -173,10 +177,12 @@ pub struct Exec {
 #[serde(rename_all = "camelCase")]
 pub struct Mqtt {
     pub enabled: bool,
+    /// May carry user and password; `link::mqtt` takes it apart.
     pub url: Secret<String>,
     pub client_id: String,
-    username: String,
-    password: Secret<String>,
+    /// Blank leaves what the address says, here and below.
+    pub username: String,
+    pub password: Secret<String>,
     #[serde(deserialize_with = "path")]
     pub ca_file: Option<PathBuf>,
     pub discovery_prefix: String,
@@ -184,33 +190,6 @@ pub struct Mqtt {
     #[serde(deserialize_with = "duration::deserialize")]
     pub confirm_timeout: Duration,
     pub publish_discovery: bool,
-}
-
-/// The broker as a client library wants it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Broker {
-    pub host: String,
-    pub port: u16,
-    /// Whether the address said `mqtts`.
-    pub is_tls: bool,
-    pub login: Option<(String, Secret<String>)>,
-}
-
-impl Mqtt {
-    /// The parts of `mqtt.url` with `mqtt.username` and `mqtt.password` over them; `None` when the broker is not used.
-    pub fn broker(&self) -> Option<Broker> {
-        let url = reqwest::Url::parse(self.url.reveal()).ok().filter(|_| self.enabled)?;
-        let is_tls = url.scheme() == "mqtts";
-        let pick = |own: &str, from_url: &str| if own.is_empty() { percent_decoded(from_url) } else { own.to_owned() };
-        let username = pick(&self.username, url.username());
-        let password = pick(self.password.reveal(), url.password().unwrap_or_default());
-        Some(Broker {
-            host: url.host_str()?.trim_matches(['[', ']']).to_owned(),
-            port: url.port().unwrap_or(if is_tls { 8883 } else { 1883 }),
-            is_tls,
-            login: (!username.is_empty()).then(|| (username, Secret::new(password))),
-        })
-    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -296,18 +275,4 @@ fn tier<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Tier, D::Er
 fn path<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
-}
-
-/// `%40` as `@`; what is no valid escape stays.
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let pair =
-            text.get(at + 1..at + 3).filter(|_| *byte == b'%').and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        decoded.push(pair.unwrap_or(*byte));
-        at += if pair.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }

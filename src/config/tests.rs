@@ -61,7 +61,7 @@ fn without_a_file_the_defaults_are_in_effect_and_everything_is_below_the_home() 
     assert_eq!(config.policy.max_auto_tier, Tier::Write);
     assert_eq!(config.model.order, ["anthropic/claude-sonnet-4-5"]);
     assert_eq!(config.exec.timeout, Duration::from_secs(60));
-    assert_eq!(config.mqtt.broker(), None);
+    assert!(!config.mqtt.enabled);
     assert_eq!(config.mqtt.client_id, "kafclaw-default");
     assert!(config.providers.is_empty() && config.scheduler.enabled);
     assert!(!loaded.effective.to_string().contains("kamir"), "no developer's path is a default");
@@ -169,6 +169,9 @@ fn bare_names_do_not_leak_in_and_kafclaw_outweighs_mikrobot() {
             ("GROUP", "x"),
             ("MIKROBOT_GATEWAY_PORT", "2"),
             ("MIKROBOT_AGENTS_MODEL", "old/one"),
+            ("MIKROBOT_MODEL_MAX_TOKENS", "7"),
+            ("KAFCLAW_AGENTS_MAX_TOKENS", "8"),
+            ("KAFCLAW_MODEL_TEMPERATURE", ""),
             ("KAFCLAW_GATEWAY_CONTROL_PORT", "3"),
             ("KAFCLAW_GATEWAY_DASHBOARD_PORT", "4"),
             ("MIKROBOT_GATEWAY_DASHBOARD_PORT", "5"),
@@ -183,14 +186,11 @@ fn bare_names_do_not_leak_in_and_kafclaw_outweighs_mikrobot() {
     assert!(config.gateway.host.is_loopback());
     assert_eq!(at(&loaded, "group.enabled"), &json!(false));
     assert_eq!(config.model.name, "old/one");
+    assert_eq!(config.model.max_tokens, 8, "any new name outweighs every old one");
     assert!(!config.exec.restrict_to_workspace);
     assert_eq!(config.providers["openai"].api_key.reveal(), "sk-bare");
-    let broker = config.mqtt.broker().expect("a broker");
-    assert_eq!((broker.host.as_str(), broker.port, broker.is_tls), ("::1", 8883, true));
-    assert_eq!(
-        broker.login.map(|(name, password)| (name, password.reveal().clone())),
-        Some(("me".to_owned(), "p@ss".to_owned()))
-    );
+    assert!(config.mqtt.enabled, "an address is enough");
+    assert_eq!(config.mqtt.url.reveal(), "mqtts://me:p%40ss@[::1]");
 }
 
 #[test]
@@ -215,6 +215,31 @@ fn environment_files_add_what_is_not_set_and_mistyped_variables_are_pointed_out(
     let problems =
         Disk::with(&[("/h/.kafclaw/env", "nonsense\n")]).load(&[("KAFCLAW_ENV_FILE", "/gone")]).expect_err("mistakes");
     assert_eq!(problems.problems.len(), 2, "{problems}");
+}
+
+#[test]
+fn the_variable_names_that_kafclaw_reads_are_known() {
+    let known: Vec<String> = table::keys().flat_map(|key| key.variables()).collect();
+    for name in "PATHS_WORKSPACE PATHS_WORK_REPO_PATH PATHS_SYSTEM_REPO_PATH MODEL_MODEL MODEL_MAX_TOKENS MODEL_TEMPERATURE
+        MODEL_MAX_TOOL_ITERATIONS MODEL_TASKROUTING OPENAI_API_KEY OPENAI_API_BASE CHANNELS_TELEGRAM_TELEGRAM_TOKEN
+        CHANNELS_SLACK_SLACK_BOT_TOKEN CHANNELS_WHATSAPP_WHATSAPP_ENABLED CHANNELS_SLACK_ALLOWFROM CHANNELS_SLACK_DMPOLICY
+        CHANNELS_MSTEAMS_GROUPPOLICY CHANNELS_MSTEAMS_MSTEAMS_APP_PASSWORD GATEWAY_HOST GATEWAY_PORT GATEWAY_DASHBOARD_PORT
+        GATEWAY_AUTH_TOKEN GATEWAY_TLS_CERT GATEWAY_TLS_KEY GATEWAY_DAEMON_RUNTIME NODE_CLAW_ID NODE_INSTANCE_ID NODE_DISPLAY_NAME
+        MEMORY_EMBEDDING_ENABLED MEMORY_EMBEDDING_CACHE_DIR MEMORY_EMBEDDING_AUTO_DOWNLOAD MEMORY_EMBEDDING_STARTUP_TIMEOUT_SEC
+        MEMORY_SEARCH_MODE MEMORY_SEARCH_MAX_RESULTS MEMORY_SEARCH_MIN_SCORE KNOWLEDGE_ENABLED KNOWLEDGE_GOVERNANCE_ENABLED
+        KNOWLEDGE_GROUP KNOWLEDGE_SHARE_MODE KNOWLEDGE_TOPICS_TOPIC_CAPABILITIES KNOWLEDGE_VOTING_MIN_POOL_SIZE
+        KNOWLEDGE_VOTING_QUORUM_YES KNOWLEDGE_VOTING_ALLOW_SELF_VOTE TOOLS_EXEC_TIMEOUT TOOLS_EXEC_EXEC_RESTRICT_WORKSPACE
+        TOOLS_WEB_SEARCH_BRAVE_API_KEY TOOLS_WEB_SEARCH_MAXRESULTS TOOLS_SUBAGENTS_MAX_CONCURRENT TOOLS_SUBAGENTS_MEMORY_SHARE_MODE
+        AGENTS_DEFAULTS_SUBAGENTS_ALLOW_AGENTS SKILLS_ENABLED SKILLS_NODE_MANAGER SKILLS_RUNTIME_ISOLATION GROUP_ENABLED
+        GROUP_GROUP_NAME GROUP_KAFSCALE_LFS_PROXY_URL GROUP_KAFKA_BROKERS GROUP_KAFKA_SECURITY_PROTOCOL GROUP_KAFKA_SASL_MECHANISM
+        GROUP_KAFKA_TLS_CA_FILE GROUP_KAFKA_CONSUMER_GROUP GROUP_AGENT_ID GROUP_POLL_INTERVAL_MS GROUP_ONBOARD_MODE
+        GROUP_MAX_DELEGATION_DEPTH ORCHESTRATOR_ENABLED ORCHESTRATOR_ROLE ORCHESTRATOR_ZONE_ID ORCHESTRATOR_PARENT_ID
+        SCHEDULER_ENABLED SCHEDULER_TICK_INTERVAL SCHEDULER_MAX_CONC_LLM ER1_URL ER1_API_KEY ER1_USER_ID ER1_SYNC_INTERVAL
+        OBSERVER_ENABLED OBSERVER_MODEL OBSERVER_MSG_THRESHOLD OBSERVER_MAX_OBS AGENTS_WORKSPACE AGENTS_WORK_REPO_PATH AGENTS_MODEL"
+        .split_whitespace()
+    {
+        assert!(known.iter().any(|known| known == name), "{name}");
+    }
 }
 
 #[test]

@@ -85,27 +85,26 @@ impl Variables {
     /// Writes every key that has a variable over `root`.
     pub fn apply(&self, root: &mut Entry) {
         for key in table::keys() {
-            for name in key.variables() {
-                let found = PREFIXES.iter().find_map(|prefix| {
-                    let name = format!("{prefix}{name}");
-                    self.get(&name).map(|value| (name.clone(), value))
-                });
-                if let Some((name, value)) = found.filter(|(_, value)| !value.is_empty() || key.kind.may_be_blank()) {
-                    root.put(
-                        key.path,
-                        Entry { content: Content::Filled(value.to_owned()), origin: Origin::Variable(name) },
-                    );
-                    break;
-                }
+            let names = key.variables();
+            // Any new name outweighs every old one.
+            let mut candidates =
+                PREFIXES.iter().flat_map(|prefix| names.iter().map(move |name| format!("{prefix}{name}")));
+            let found = candidates.find_map(|name| {
+                let value = self.get(&name).filter(|value| !value.is_empty() || key.kind.may_be_blank())?;
+                Some(Entry { content: Content::Filled(value.to_owned()), origin: Origin::Variable(name) })
+            });
+            if let Some(entry) = found {
+                root.put(key.path, entry);
             }
         }
         // The vendors' own names for their keys, when nothing else names one (specification §1.2, step 6).
         for (path, name) in
             [("providers.openai.apiKey", "OPENAI_API_KEY"), ("providers.openrouter.apiKey", "OPENROUTER_API_KEY")]
         {
-            let is_blank = root
-                .at(path)
-                .is_none_or(|entry| matches!(&entry.content, Content::Text(t) | Content::Filled(t) if t.is_empty()));
+            let is_blank = root.at(path).is_none_or(|entry| match &entry.content {
+                Content::Text(text) | Content::Filled(text) => text.is_empty(),
+                content => *content == Content::Null,
+            });
             if let (true, Some(value)) = (is_blank, self.get(name)) {
                 root.put(
                     path,

@@ -80,6 +80,8 @@ pub const KEYS: &[Key] = &[
         "",
         "Rule per tool that outweighs the tiers.",
     ),
+    key("policy.allowedSenders", TEXTS, "", "Senders who may use tools that change things; blank means everybody."),
+    key("policy.approvalTimeout", Kind::Duration, "10m", "How long a question for approval stays open."),
     key(
         "policy.senderRate.perMinute",
         Kind::Whole(1, 100_000),
@@ -88,7 +90,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("policy.senderRate.burst", Kind::Whole(1, 100_000), "10", "Messages that one sender may send at once."),
     key("policy.dailyTokenLimit", Kind::Whole(0, i64::MAX), "0", "Model tokens per day; 0 means no limit."),
-    key("tools.exec.timeout", Kind::Duration, "60s", "Longest run of a command.").also(&["TOOLS_EXEC_EXEC_TIMEOUT"]),
+    key("tools.exec.timeout", Kind::Duration, "60s", "Longest run of a command."),
     flag("tools.exec.restrictToWorkspace", "true", "Whether commands are kept inside the workspace.")
         .also(&["TOOLS_EXEC_RESTRICT_WORKSPACE", "TOOLS_EXEC_EXEC_RESTRICT_WORKSPACE"]),
     text("tools.web.search.apiKey", "", "Key for web search.").secret().also(&["TOOLS_WEB_SEARCH_BRAVE_API_KEY"]),

@@ -1,6 +1,6 @@
 //! Keys about the home: the broker, the assistant's name and tongue, intents, the clock.
 
-use crate::config::key::{Key, Kind, flag, key, optional, text};
+use crate::config::key::{Key, Kind, TEXTS, flag, key, optional, text};
 
 pub const KEYS: &[Key] = &[
     key(
@@ -34,12 +34,7 @@ pub const KEYS: &[Key] = &[
     text("assistant.timeZone", "", "Time zone such as Europe/Berlin; blank means the system's."),
     text("assistant.location", "", "Where the home is, for answers that need it."),
     flag("intents.enabled", "true", "Whether sentences are matched before any model is asked."),
-    key(
-        "intents.languages",
-        Kind::List(&Kind::OneOf(&["en", "de"])),
-        "en,de",
-        "Languages whose sentences are matched.",
-    ),
+    key("intents.languages", TEXTS, "en,de", "Languages whose sentences are matched, most likely one first."),
     key("intents.directory", Kind::Path, "", "Folder with further sentence files; blank for none."),
     flag("scheduler.enabled", "true", "Whether timers, reminders and jobs run."),
     key("scheduler.tickInterval", Kind::Duration, "60s", "How often jobs are looked at when nothing is due earlier."),
