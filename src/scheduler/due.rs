@@ -82,6 +82,11 @@ impl Drift {
         self.last_ms = Some(offset_ms);
         (jump_ms.abs() >= Self::JUMP_MIN_MS).then_some(jump_ms)
     }
+
+    /// Nothing could be done about a jump: the next call tells of it again.
+    pub fn put_back(&mut self, jump_ms: i64) {
+        self.last_ms = self.last_ms.filter(|_| jump_ms != 0).map(|last_ms| last_ms.saturating_sub(jump_ms));
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +144,12 @@ mod tests {
         assert_eq!(drift.observe(start.plus(60 * second), 61 * second), None);
         assert_eq!(drift.observe(start.plus(61 * second), 61 * second), None, "a small correction");
         assert_eq!(drift.observe(start.plus(3661 * second), 61 * second), Some(3_600_000));
+        drift.put_back(3_600_000);
+        assert_eq!(drift.observe(start.plus(3661 * second), 61 * second), Some(3_600_000), "told again");
         assert_eq!(drift.observe(start.plus(61 * second), 61 * second), Some(-3_600_000));
+        let mut fresh = Drift::default();
+        assert_eq!(fresh.observe(start, second), Some(0));
+        fresh.put_back(0);
+        assert_eq!(fresh.observe(start, second), Some(0), "the first look was in vain");
     }
 }

@@ -12,6 +12,7 @@ mod due;
 mod fire;
 mod job;
 mod port;
+mod spec;
 mod store;
 mod when;
 
@@ -19,6 +20,7 @@ pub use cron::{CronText, CronTextError, Zone};
 pub use due::{Drift, Due, LatePolicy, judge};
 pub use job::{Category, Fire, Job, JobError, Kind, MissedPolicy, NewJob, Outcome, Run, Schedule, Target};
 pub use port::Firing;
+pub use spec::{JobSpec, JobView};
 pub use store::{MIGRATIONS, find, history, list};
 pub use when::{HORIZON_MAX, When, WhenError, WhenSpec, parse_duration};
 
@@ -178,7 +180,8 @@ impl Scheduler {
     async fn pass(&self, drift: &mut Drift, begun: Instant) -> Result<Duration, DbError> {
         let now = self.clock.now();
         if let Some(jump_ms) = drift.observe(now, self.steady(begun, now)) {
-            self.db.write(move |tx| fire::adjust(tx, jump_ms, now)).await?;
+            let adjusted = self.db.write(move |tx| fire::adjust(tx, jump_ms, now)).await;
+            adjusted.inspect_err(|_| drift.put_back(jump_ms))?;
         }
         // Through the writer, so that it sees a job whose wake-up came from inside a transaction not yet committed.
         let (due, _) = self.db.write(move |tx| fire::plan(tx, now)).await?;

@@ -14,7 +14,7 @@ pub(super) fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).expect("a time")
 }
 
-fn target() -> Target {
+pub(super) fn target() -> Target {
     Target {
         channel: Channel::new("mqtt"),
         chat_id: "kitchen".to_owned(),
