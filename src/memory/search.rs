@@ -55,7 +55,7 @@ pub fn search(conn: &Connection, text: &str, count_max: usize, now: Timestamp) -
         return Ok(Vec::new());
     }
     let candidates_max = count_max * CANDIDATES_PER_HIT;
-    let mut hits = indexed(conn, &query.match_any(), "*", candidates_max)?;
+    let mut hits = indexed(conn, &query.match_any(), candidates_max)?;
     // Compound words ("Garagentor" for "Tor") and scripts without spaces are beyond the index.
     if hits.is_empty() || query.needs_substrings() {
         let known: HashSet<String> = hits.iter().map(|hit| hit.id.clone()).collect();
@@ -83,7 +83,7 @@ pub(super) fn matching_all(
         hits.retain(|hit| hit.source == source && hit.score >= 1.0);
         hits
     } else {
-        indexed(conn, &query.match_all(), source, count_max)?
+        indexed_of_source(conn, &query.match_all(), source, count_max)?
     };
     weigh(&mut hits, now);
     hits.truncate(count_max);
@@ -125,21 +125,39 @@ pub fn stats(conn: &Connection) -> rusqlite::Result<Stats> {
 }
 
 /// Ranked by the words they share with the query; the best has score 1.
-fn indexed(conn: &Connection, expression: &str, source: &str, count_max: usize) -> rusqlite::Result<Vec<Hit>> {
-    // Tags count half: they say what a chunk is about, the text says it better.
+fn indexed(conn: &Connection, expression: &str, count_max: usize) -> rusqlite::Result<Vec<Hit>> {
+    // The texts are fetched after the ranking, or a common word would read the whole memory. Tags count half: they say
+    // what a chunk is about, the text says it better. Newer chunks have higher numbers and go first among equals.
     let mut hits: Vec<Hit> = conn
         .prepare_cached(
-            "SELECT c.id, c.content, c.source, c.created_at, -bm25(memory_words, 1.0, 0.5) AS rank
-             FROM memory_words JOIN memory_chunks AS c ON c.words_id = memory_words.rowid
-             WHERE memory_words MATCH ?1 AND (?2 = '*' OR c.source = ?2) ORDER BY rank DESC, c.updated_at DESC LIMIT ?3",
+            "SELECT c.id, c.content, c.source, c.created_at, best.score FROM (
+                SELECT rowid AS words_id, -bm25(memory_words, 1.0, 0.5) AS score FROM memory_words
+                WHERE memory_words MATCH ?1 ORDER BY score DESC, rowid DESC LIMIT ?2) AS best
+             JOIN memory_chunks AS c ON c.words_id = best.words_id",
         )?
-        .query_map(params![expression, source, count_max as i64], read_hit)?
+        .query_map(params![expression, count_max as i64], read_hit)?
         .collect::<rusqlite::Result<_>>()?;
     let best = hits.iter().map(|hit| hit.score).fold(f64::MIN_POSITIVE, f64::max);
     for hit in &mut hits {
         hit.score = (hit.score / best).clamp(0.0, 1.0);
     }
     Ok(hits)
+}
+
+/// Those of one source, newest first.
+fn indexed_of_source(
+    conn: &Connection,
+    expression: &str,
+    source: &str,
+    count_max: usize,
+) -> rusqlite::Result<Vec<Hit>> {
+    conn.prepare_cached(
+        "SELECT c.id, c.content, c.source, c.created_at, 1.0
+         FROM memory_words JOIN memory_chunks AS c ON c.words_id = memory_words.rowid
+         WHERE memory_words MATCH ?1 AND c.source = ?2 ORDER BY c.words_id DESC LIMIT ?3",
+    )?
+    .query_map(params![expression, source, count_max as i64], read_hit)?
+    .collect()
 }
 
 /// Scored by the share of the query's words that stand anywhere in the text.
