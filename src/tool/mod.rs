@@ -6,11 +6,17 @@
 //!
 //! Absent on purpose: judging, recording and asking (the turn does that), and any knowledge of models.
 
+pub mod device;
+pub mod exec;
+pub mod file;
+pub mod http_fetch;
+pub mod memory;
 pub mod port;
 mod registry;
 mod schema;
 #[cfg(test)]
 mod testing;
+pub mod timer;
 
 pub use registry::{Registry, RegistryError};
 
@@ -62,6 +68,15 @@ pub trait Tool: Send + Sync {
 
     /// Runs with arguments that fit the schema. Never panics on what a model wrote.
     fn run<'a>(&'a self, ctx: &'a ToolContext, arguments: &'a Value) -> BoxFuture<'a, Outcome>;
+}
+
+/// A text argument; empty when it was not given.
+fn text<'a>(arguments: &'a Value, name: &str) -> &'a str {
+    arguments.get(name).and_then(Value::as_str).unwrap_or("")
+}
+
+fn number(arguments: &Value, name: &str) -> Option<f64> {
+    arguments.get(name).and_then(Value::as_f64)
 }
 
 fn denied(text: impl Into<String>) -> Outcome {

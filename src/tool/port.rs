@@ -1,6 +1,5 @@
 //! What the tools need from the rest of the house, as small traits; assembly adapts the modules to them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,11 +118,10 @@ pub trait Memories: Send + Sync {
     fn forget<'a>(&'a self, ctx: &'a ToolContext, id: &'a str) -> BoxFuture<'a, Result<(), PortError>>;
 }
 
-/// Which addresses a fetch may reach. A redirect is never followed by the port, and a name is checked by the addresses it
-/// resolves to, not only as it is written: otherwise a name that points at the router would pass.
+/// Which addresses a fetch may reach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {
-    /// Public addresses only, see [`is_public`].
+    /// Not the house: no loopback, private or link-local address, neither written out, nor behind a name, nor behind a redirect.
     Public,
     Anywhere,
 }
@@ -133,80 +131,22 @@ pub struct FetchRequest {
     pub url: String,
     pub reach: Reach,
     pub body_bytes_max: usize,
+    /// All redirects together.
     pub timeout: Duration,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetched {
+    /// Where the redirects led.
+    pub url: String,
     pub status: u16,
-    /// The header `Content-Type`, empty when there is none.
-    pub content_type: String,
-    /// The header `Location` of a redirect.
-    pub location: Option<String>,
+    pub content_type: Option<String>,
     /// At most `body_bytes_max`.
     pub body: Vec<u8>,
     pub is_cut: bool,
 }
 
-/// One HTTP GET.
+/// One HTTP GET with its redirects. A status that is not a success is a result, not an error.
 pub trait Fetch: Send + Sync {
     fn get(&self, request: FetchRequest) -> BoxFuture<'_, Result<Fetched, PortError>>;
-}
-
-/// Whether `address` lies outside the house: not loopback, private, link-local, carrier-grade, multicast or reserved.
-pub fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            let is_special = v4.is_unspecified()
-                || v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || v4.is_documentation()
-                || a == 0
-                || a >= 240
-                || (a == 100 && (64..128).contains(&b))
-                || (a == 198 && (b == 18 || b == 19))
-                || (a, b, c) == (192, 0, 0);
-            !is_special
-        }
-        IpAddr::V6(v6) => {
-            let [first, second, ..] = v6.segments();
-            // Global unicast only; without documentation addresses and the tunnels that embed an IPv4 address.
-            (first & 0xe000) == 0x2000 && first != 0x2002 && !(first == 0x2001 && matches!(second, 0 | 0x0db8))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_the_house_are_not_public() {
-        for (address, public) in [
-            ("1.1.1.1", true),
-            ("127.0.0.1", false),
-            ("10.0.0.1", false),
-            ("172.31.0.1", false),
-            ("192.168.1.1", false),
-            ("169.254.169.254", false),
-            ("100.64.0.1", false),
-            ("0.0.0.0", false),
-            ("255.255.255.255", false),
-            ("224.0.0.1", false),
-            ("2606:4700:4700::1111", true),
-            ("::1", false),
-            ("::", false),
-            ("::ffff:127.0.0.1", false),
-            ("::ffff:1.1.1.1", true),
-            ("fe80::1", false),
-            ("fd00::1", false),
-            ("2002:7f00:1::", false),
-            ("64:ff9b::7f00:1", false),
-        ] {
-            assert_eq!(is_public(address.parse().expect("an address")), public, "{address}");
-        }
-    }
 }
