@@ -4,6 +4,7 @@
 
 pub mod approval;
 pub mod base;
+pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod db;

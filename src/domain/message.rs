@@ -32,9 +32,9 @@ impl Channel {
         &self.0
     }
 
-    /// Whether the sender holds a connection open for the answer, so that nothing has to be delivered afterwards.
+    /// Whether the sender waits for the answer or reads it from the timeline, so that no courier has to carry it.
     pub fn is_answered_in_place(&self) -> bool {
-        matches!(self.as_str(), Self::LOCAL | Self::CLI)
+        matches!(self.as_str(), Self::LOCAL | Self::CLI | Self::WEBUI)
     }
 }
 
