@@ -9,6 +9,8 @@ pub mod cli;
 pub mod config;
 pub mod db;
 pub mod domain;
+pub mod intent;
+pub mod link;
 pub mod memory;
 pub mod policy;
 pub mod scheduler;

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{SessionKey, TaskId};
 use crate::base::shutdown::Shutdown;
 use crate::base::{fault, limits};
@@ -169,6 +169,12 @@ impl Bus {
             self.shared.waiters.answer(task_id, &answered);
         }
         Ok(())
+    }
+
+    /// The newest task since `since` whose idempotency key begins with `prefix`.
+    pub async fn find_by_key(&self, prefix: String, since: Timestamp) -> Result<Option<TaskId>, BusError> {
+        let found = self.db.read(move |connection| row::by_key_prefix(connection, &prefix, since)).await;
+        found.map_err(|source| BusError::Read { source })
     }
 
     /// Sends the answer to a message that came a second time once more, under its old id; nothing while it is worked on.

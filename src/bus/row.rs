@@ -80,6 +80,19 @@ pub fn get(connection: &Connection, task_id: &TaskId) -> rusqlite::Result<Option
         .optional()
 }
 
+/// The newest task since `since` whose idempotency key begins with `prefix`.
+pub fn by_key_prefix(connection: &Connection, prefix: &str, since: Timestamp) -> rusqlite::Result<Option<TaskId>> {
+    // Keys are ASCII or compare by bytes, and nothing sorts after the last character.
+    let end = format!("{prefix}\u{10ffff}");
+    connection
+        .prepare_cached(
+            "SELECT task_id FROM tasks WHERE idempotency_key >= ?1 AND idempotency_key < ?2 AND created_at >= ?3
+             ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row((prefix, end, since), |row| row.get(0))
+        .optional()
+}
+
 /// The newest task of a trace.
 pub fn by_trace(connection: &Connection, trace_id: &str) -> rusqlite::Result<Option<Row>> {
     connection

@@ -1,0 +1,128 @@
+//! A home to talk about.
+
+use crate::base::id::{DeviceId, EntityId, RoomId};
+use crate::domain::household::{Abilities, Device, Entity, EntityKind, Group, Household, Range, Room, State};
+
+fn room(id: &str, name: &str, floor: Option<&str>) -> Room {
+    Room { id: RoomId::from(id), name: name.to_owned(), aliases: Vec::new(), floor: floor.map(str::to_owned) }
+}
+
+fn entity(id: &str, name: &str, kind: EntityKind, class: Option<&str>, abilities: Abilities) -> Entity {
+    Entity {
+        id: EntityId::from(id),
+        name: name.to_owned(),
+        kind,
+        device_class: class.map(str::to_owned),
+        unit: (class == Some("temperature")).then(|| "°C".to_owned()),
+        abilities,
+        state: State { value: Some("off".to_owned()), ..State::default() },
+        available: true,
+    }
+}
+
+fn device(name: &str, room: Option<&str>, entities: Vec<Entity>) -> Device {
+    Device {
+        id: DeviceId::from(entities[0].id.as_str()),
+        name: name.to_owned(),
+        aliases: Vec::new(),
+        room: room.map(RoomId::from),
+        manufacturer: None,
+        model: None,
+        available: true,
+        entities,
+    }
+}
+
+fn light() -> Abilities {
+    Abilities {
+        on_off: true,
+        brightness: true,
+        color: true,
+        color_temperature_k: Some((2200, 6500)),
+        ..Abilities::default()
+    }
+}
+
+fn simple(id: &str, name: &str, room: Option<&str>, kind: EntityKind) -> Device {
+    let abilities = match kind {
+        EntityKind::Light => light(),
+        EntityKind::Climate => {
+            Abilities { range: Some(Range { min: 5.0, max: 30.0, step: 0.5 }), ..Abilities::default() }
+        }
+        _ => Abilities { on_off: true, ..Abilities::default() },
+    };
+    device(name, room, vec![entity(id, name, kind, None, abilities)])
+}
+
+pub(super) fn house() -> Household {
+    let position = Abilities { position: true, ..Abilities::default() };
+    let mut cafe = simple("coffee_machine", "Coffee machine", Some("kitchen"), EntityKind::Switch);
+    cafe.aliases = vec!["Kaffeemaschine".to_owned()];
+    let mut kitchen_lamp = simple("kitchen_lamp", "Kitchen lamp", Some("kitchen"), EntityKind::Light);
+    kitchen_lamp.aliases = vec!["Küchenlampe".to_owned()];
+    let sensor =
+        |id: &str, name: &str, class: &str| entity(id, name, EntityKind::Sensor, Some(class), Abilities::default());
+    let devices = vec![
+        kitchen_lamp,
+        simple("sofa_lamp", "Sofa lamp", Some("living"), EntityKind::Light),
+        simple("desk_lamp", "Desk lamp", Some("bedroom"), EntityKind::Light),
+        simple("reading_lamp", "Reading lamp", Some("bedroom"), EntityKind::Light),
+        simple("unicorn", "Łódź 🦄", None, EntityKind::Switch),
+        cafe,
+        device(
+            "Garage door",
+            Some("garage"),
+            vec![entity("garage_door", "Garage door", EntityKind::Cover, Some("garage"), position.clone())],
+        ),
+        device(
+            "Bedroom blinds",
+            Some("bedroom"),
+            vec![entity("blinds", "Bedroom blinds", EntityKind::Cover, Some("blind"), position)],
+        ),
+        simple("front_door", "Front door", None, EntityKind::Lock),
+        simple("thermostat", "Thermostat", Some("living"), EntityKind::Climate),
+        device(
+            "Bedroom sensor",
+            Some("bedroom"),
+            vec![
+                sensor("bedroom_temp", "Bedroom sensor temperature", "temperature"),
+                sensor("bedroom_hum", "Bedroom sensor humidity", "humidity"),
+            ],
+        ),
+        device(
+            "Kitchen window",
+            Some("kitchen"),
+            vec![entity(
+                "kitchen_window",
+                "Kitchen window",
+                EntityKind::BinarySensor,
+                Some("window"),
+                Abilities::default(),
+            )],
+        ),
+        simple("movie", "Movie night", None, EntityKind::Scene),
+    ];
+    let rooms = vec![
+        Room { aliases: vec!["Küche".to_owned()], ..room("kitchen", "Kitchen", Some("Downstairs")) },
+        Room { aliases: vec!["Wohnzimmer".to_owned()], ..room("living", "Living room", Some("Downstairs")) },
+        Room { aliases: vec!["Schlafzimmer".to_owned()], ..room("bedroom", "Bedroom", Some("Upstairs")) },
+        room("garage", "Garage", None),
+    ];
+    let groups = vec![Group {
+        name: "Christmas lights".to_owned(),
+        aliases: Vec::new(),
+        entities: vec![EntityId::from("sofa_lamp"), EntityId::from("unicorn")],
+    }];
+    Household { rooms, devices, groups, revision: 1 }
+}
+
+pub(super) fn large(count: usize) -> Household {
+    let devices = (0..count)
+        .map(|number| simple(&format!("lamp_{number}"), &format!("Lamp number {number}"), None, EntityKind::Light))
+        .collect();
+    Household { devices, revision: 1, ..Household::default() }
+}
+
+pub(super) fn with_light(name: &str) -> Household {
+    Household { devices: vec![simple("named", name, None, EntityKind::Light)], revision: 1, ..Household::default() }
+}

@@ -1,0 +1,4 @@
+//! Floor 2: the wires to the outside. Bytes in, bytes out; no knowledge of agents, devices or models.
+
+pub mod http;
+pub mod mqtt;
