@@ -2,9 +2,11 @@
 
 #![deny(unsafe_code)]
 
+pub mod agent;
 pub mod approval;
 pub mod base;
 pub mod bus;
+pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod db;
