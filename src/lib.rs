@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod db;
 pub mod domain;
+pub mod home;
 pub mod intent;
 pub mod link;
 pub mod memory;

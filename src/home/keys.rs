@@ -1,0 +1,97 @@
+//! Home Assistant's abbreviated keys (its MQTT discovery documentation), those that the components here use.
+
+use serde_json::{Map, Value};
+
+/// Short and long form of keys of an entity.
+#[rustfmt::skip]
+const ENTITY: &[(&str, &str)] = &[
+    ("act_t", "action_topic"), ("act_tpl", "action_template"), ("avty", "availability"), ("avty_mode", "availability_mode"),
+    ("avty_t", "availability_topic"), ("avty_tpl", "availability_template"), ("bri_cmd_t", "brightness_command_topic"),
+    ("bri_cmd_tpl", "brightness_command_template"), ("bri_scl", "brightness_scale"), ("bri_stat_t", "brightness_state_topic"),
+    ("bri_val_tpl", "brightness_value_template"), ("clr_temp_cmd_t", "color_temp_command_topic"),
+    ("clr_temp_cmd_tpl", "color_temp_command_template"), ("clr_temp_k", "color_temp_kelvin"),
+    ("clr_temp_stat_t", "color_temp_state_topic"), ("clr_temp_val_tpl", "color_temp_value_template"), ("cmd_t", "command_topic"),
+    ("cmd_tpl", "command_template"), ("cmps", "components"), ("curr_temp_t", "current_temperature_topic"),
+    ("curr_temp_tpl", "current_temperature_template"), ("dev", "device"), ("dev_cla", "device_class"), ("ent_cat", "entity_category"),
+    ("en", "enabled_by_default"), ("hum_cmd_t", "target_humidity_command_topic"), ("hum_stat_t", "target_humidity_state_topic"),
+    ("max_temp", "max_temp"), ("max_k", "max_kelvin"), ("min_k", "min_kelvin"), ("max_mirs", "max_mireds"), ("min_mirs", "min_mireds"),
+    ("mode_cmd_t", "mode_command_topic"), ("mode_cmd_tpl", "mode_command_template"), ("mode_stat_t", "mode_state_topic"),
+    ("mode_stat_tpl", "mode_state_template"), ("o", "origin"), ("obj_id", "object_id"), ("on_cmd_type", "on_command_type"),
+    ("ops", "options"), ("opt", "optimistic"), ("p", "platform"), ("pct_cmd_t", "percentage_command_topic"),
+    ("pct_cmd_tpl", "percentage_command_template"), ("pct_stat_t", "percentage_state_topic"), ("pct_val_tpl", "percentage_value_template"),
+    ("pl_avail", "payload_available"), ("pl_cls", "payload_close"), ("pl_lock", "payload_lock"), ("pl_not_avail", "payload_not_available"),
+    ("pl_off", "payload_off"), ("pl_on", "payload_on"), ("pl_open", "payload_open"), ("pl_prs", "payload_press"),
+    ("pl_stop", "payload_stop"), ("pl_unlk", "payload_unlock"), ("pos_clsd", "position_closed"), ("pos_open", "position_open"),
+    ("pos_t", "position_topic"), ("pos_tpl", "position_template"), ("pr_mode_cmd_t", "preset_mode_command_topic"),
+    ("pr_mode_stat_t", "preset_mode_state_topic"), ("pr_modes", "preset_modes"), ("ret", "retain"), ("rgb_cmd_t", "rgb_command_topic"),
+    ("rgb_cmd_tpl", "rgb_command_template"), ("rgb_stat_t", "rgb_state_topic"), ("rgb_val_tpl", "rgb_value_template"),
+    ("set_pos_t", "set_position_topic"), ("set_pos_tpl", "set_position_template"), ("spd_rng_max", "speed_range_max"),
+    ("spd_rng_min", "speed_range_min"), ("stat_cla", "state_class"), ("stat_closed", "state_closed"), ("stat_closing", "state_closing"),
+    ("stat_locked", "state_locked"), ("stat_off", "state_off"), ("stat_on", "state_on"), ("stat_open", "state_open"),
+    ("stat_opening", "state_opening"), ("stat_stopped", "state_stopped"), ("stat_t", "state_topic"), ("stat_tpl", "state_template"),
+    ("stat_unlocked", "state_unlocked"), ("stat_val_tpl", "state_value_template"), ("sup_clrm", "supported_color_modes"),
+    ("t", "topic"), ("temp_cmd_t", "temperature_command_topic"), ("temp_cmd_tpl", "temperature_command_template"),
+    ("temp_stat_t", "temperature_state_topic"), ("temp_stat_tpl", "temperature_state_template"), ("temp_step", "temp_step"),
+    ("uniq_id", "unique_id"), ("unit_of_meas", "unit_of_measurement"), ("val_tpl", "value_template"),
+];
+
+#[rustfmt::skip]
+const DEVICE: &[(&str, &str)] = &[
+    ("cns", "connections"), ("cu", "configuration_url"), ("hw", "hw_version"), ("ids", "identifiers"), ("mdl", "model"),
+    ("mdl_id", "model_id"), ("mf", "manufacturer"), ("sa", "suggested_area"), ("sn", "serial_number"), ("sw", "sw_version"),
+];
+
+/// Long keys everywhere, and `~` filled in.
+pub(super) fn expanded(object: Map<String, Value>) -> Map<String, Value> {
+    let base = object.get("~").and_then(Value::as_str).map(str::to_owned);
+    let mut long = renamed(object, ENTITY);
+    for (key, value) in &mut long {
+        match (key.as_str(), &mut *value) {
+            ("device", Value::Object(device)) => *device = renamed(std::mem::take(device), DEVICE),
+            ("availability", Value::Array(list)) => {
+                for entry in list.iter_mut() {
+                    if let Value::Object(entry) = entry {
+                        *entry = filled(renamed(std::mem::take(entry), ENTITY), base.as_deref());
+                    }
+                }
+            }
+            ("availability", Value::Object(entry)) => {
+                *entry = filled(renamed(std::mem::take(entry), ENTITY), base.as_deref());
+            }
+            ("components", Value::Object(components)) => {
+                for component in components.values_mut() {
+                    if let Value::Object(component) = component {
+                        let own_base = component.contains_key("~");
+                        let inner = expanded(std::mem::take(component));
+                        *component = if own_base { inner } else { filled(inner, base.as_deref()) };
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    filled(long, base.as_deref())
+}
+
+fn renamed(object: Map<String, Value>, table: &[(&str, &str)]) -> Map<String, Value> {
+    let long = |key: String| table.iter().find(|(short, _)| *short == key).map_or(key, |(_, long)| (*long).to_owned());
+    object.into_iter().map(|(key, value)| (long(key), value)).collect()
+}
+
+/// Replaces `~` at the beginning or the end of topics.
+fn filled(mut object: Map<String, Value>, base: Option<&str>) -> Map<String, Value> {
+    let Some(base) = base else { return object };
+    for (key, value) in &mut object {
+        if !key.ends_with("topic") {
+            continue;
+        }
+        if let Value::String(topic) = value {
+            if let Some(rest) = topic.strip_prefix('~') {
+                *topic = format!("{base}{rest}");
+            } else if let Some(rest) = topic.strip_suffix('~') {
+                *topic = format!("{rest}{base}");
+            }
+        }
+    }
+    object
+}
