@@ -12,6 +12,7 @@ pub mod config;
 pub mod db;
 pub mod domain;
 pub mod home;
+pub mod http;
 pub mod intent;
 pub mod link;
 pub mod memory;

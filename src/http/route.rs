@@ -1,0 +1,168 @@
+//! A table of routes, and finding the one that was asked for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::http::guard::Guard;
+use crate::http::message::{Request, Response, error};
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+impl Method {
+    pub const ALL: [Self; 7] = [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == text)
+    }
+
+    /// Whether it can change anything.
+    pub const fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Options)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Anybody; [`Request::is_authenticated`] tells whether a valid token came along.
+    Open,
+    Token,
+}
+
+pub type Handler<S> = fn(Arc<S>, Request) -> BoxFuture<'static, Response>;
+
+/// One route. Its fields are also its documentation.
+pub struct Route<S> {
+    pub method: Method,
+    /// `/api/v1/tasks/{id}`: a name in braces takes one segment.
+    pub path: &'static str,
+    pub access: Access,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    pub run: Handler<S>,
+}
+
+pub struct Router<S> {
+    routes: Vec<Route<S>>,
+    state: Arc<S>,
+    guard: Arc<Guard>,
+}
+
+impl<S: Send + Sync + 'static> Router<S> {
+    pub fn new(routes: Vec<Route<S>>, state: Arc<S>, guard: Arc<Guard>) -> Self {
+        Self { routes, state, guard }
+    }
+
+    /// Finds the route, asks the guard, runs it.
+    pub async fn handle(&self, mut request: Request) -> Response {
+        if let Err(refusal) = self.guard.check_origin(&request) {
+            return refusal;
+        }
+        if request.method == Method::Options {
+            return self.guard.preflight(&request);
+        }
+        let wanted = if request.method == Method::Head { Method::Get } else { request.method };
+        let mut allowed = Vec::new();
+        let mut found = None;
+        for route in &self.routes {
+            let Some(params) = matched(route.path, &request.path) else { continue };
+            if route.method == wanted {
+                found = Some((route, params));
+                break;
+            }
+            allowed.push(route.method.as_str());
+        }
+        // Who may not come in does not learn which routes there are.
+        let access = found.as_ref().map_or(Access::Token, |(route, _)| route.access);
+        match self.guard.check(&request, access) {
+            Ok(is_authenticated) => request.is_authenticated = is_authenticated,
+            Err(refusal) => return refusal,
+        }
+        let origin = request.header("origin").map(str::to_owned);
+        let response = match found {
+            Some((route, params)) => {
+                request.params = params;
+                (route.run)(self.state.clone(), request).await
+            }
+            None if !allowed.is_empty() => {
+                error(405, "this route does not take that method", None).with("Allow", allowed.join(", "))
+            }
+            None => error(
+                404,
+                "there is no such route",
+                Some("GET /api/v1/openapi.json on the dashboard's port lists all routes"),
+            ),
+        };
+        self.guard.finish(response, origin.as_deref())
+    }
+}
+
+/// The parameters, when `path` fits `pattern`.
+fn matched(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
+    let mut params = Vec::new();
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = segments.next()?;
+        match expected.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if !segment.is_empty() => params.push((name, segment.to_owned())),
+            Some(_) => return None,
+            None if expected == segment => {}
+            None => return None,
+        }
+    }
+    // KafClaw's clients may write a slash at the end.
+    match (segments.next(), segments.next()) {
+        (None, _) => Some(params),
+        (Some(""), None) if pattern != "/" => Some(params),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_match_by_segment() {
+        assert_eq!(matched("/api/v1/tasks/{id}", "/api/v1/tasks/7"), Some(vec![("id", "7".to_owned())]));
+        assert_eq!(matched("/api/v1/tasks", "/api/v1/tasks/"), Some(vec![]));
+        assert_eq!(matched("/", "/"), Some(vec![]));
+        for (pattern, path) in [
+            ("/api/v1/tasks/{id}", "/api/v1/tasks/"),
+            ("/api/v1/tasks", "/api/v1/tasks/7"),
+            ("/", "/x"),
+            ("/a", "a"),
+            ("/a", "/a//"),
+        ] {
+            assert_eq!(matched(pattern, path), None, "{pattern} {path}");
+        }
+    }
+}
