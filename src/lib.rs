@@ -17,6 +17,7 @@ pub mod intent;
 pub mod link;
 pub mod memory;
 pub mod policy;
+pub mod provider;
 pub mod scheduler;
 pub mod session;
 pub mod settings;
