@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod approval;
+pub mod backup;
 pub mod base;
 pub mod bus;
 pub mod channel;

@@ -82,7 +82,7 @@ fn damage(connection: &Connection, unclean: bool) -> rusqlite::Result<Option<Str
     Ok((verdict != "ok").then_some(verdict))
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }

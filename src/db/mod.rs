@@ -8,9 +8,11 @@
 
 mod file;
 mod migrate;
+mod offline;
 mod writer;
 
 pub use migrate::{Migration, add_column};
+pub use offline::{check_file, copy_file, is_in_use};
 pub use writer::Tx;
 
 use std::path::{Path, PathBuf};
