@@ -3,14 +3,20 @@
 use std::error::Error;
 use std::io;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use crate::backup::BackupError;
 use crate::base::error::chain;
-use crate::cli::Terminal;
+use crate::cli::client::ClientError;
+use crate::cli::{Cli, Terminal};
 use crate::config::ConfigError;
 use crate::config::edit::EditError;
 
 pub const DONE: u8 = 0;
 const FAILED: u8 = 1;
 const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
 const OUTPUT: u8 = 74;
 const CONFIG: u8 = 78;
 
@@ -22,11 +28,27 @@ pub enum Failure {
     Config(ConfigError),
     #[error(transparent)]
     Edit(EditError),
+    #[error(transparent)]
+    Client(ClientError),
+    #[error(transparent)]
+    Backup(BackupError),
+    /// The command did its part and the outcome is bad all the same; the text says what and what to do.
+    #[error("{0}")]
+    Outcome(String),
+    #[error("could not {attempt}")]
+    File { attempt: String, source: io::Error },
+    #[error("could not read the input")]
+    Input(#[source] io::Error),
     #[error("could not write the output")]
     Output(#[source] io::Error),
 }
 
 impl Failure {
+    /// Arguments that cannot be right together.
+    pub fn usage(message: impl std::fmt::Display) -> Self {
+        Self::Usage(Cli::command().error(ErrorKind::ValueValidation, message))
+    }
+
     /// Says what went wrong and returns the exit code for it.
     pub fn report(&self, terminal: &mut Terminal<'_>) -> u8 {
         match self {
@@ -42,7 +64,13 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Edit(EditError::NoPath(_)) => USAGE,
             Self::Config(_) | Self::Edit(EditError::Refused(_) | EditError::Syntax { .. }) => CONFIG,
-            Self::Edit(_) => FAILED,
+            Self::Client(ClientError::NotRunning { .. } | ClientError::NoAddress { .. }) => UNAVAILABLE,
+            Self::Edit(_)
+            | Self::Client(_)
+            | Self::Backup(_)
+            | Self::Outcome(_)
+            | Self::File { .. }
+            | Self::Input(_) => FAILED,
             Self::Output(_) => OUTPUT,
         }
     }

@@ -5,16 +5,30 @@
 //!
 //! Absent on purpose: work. A command reads its arguments, calls the module that does it, and prints what came of it.
 
+mod agent;
+mod approvals;
+mod backup;
+mod client;
 mod completion;
 mod config;
+mod devices;
 mod exit;
+mod jobs;
+mod onboard;
+mod restore;
+mod sessions;
+mod show;
+mod status;
+mod task;
 mod terminal;
+mod token;
 mod version;
 
 #[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -23,13 +37,20 @@ use clap::{CommandFactory, Parser};
 pub use exit::Failure;
 pub use terminal::Terminal;
 
+use crate::base::clock::Clock;
 use crate::config::Variables;
 
 const AFTER_HELP: &str = "\
 Everything is kept in ~/.kafclaw, or in $KAFCLAW_HOME/.kafclaw when KAFCLAW_HOME is set.
 Every key of the configuration can be given as a variable too: KAFCLAW_GATEWAY_PORT for gateway.port.
 
-Exit codes: 0 done, 1 failed, 64 wrong use, 74 output failed, 78 mistakes in the configuration.";
+First steps:
+  kafclaw onboard                          set up this machine
+  kafclaw gateway                          run the assistant
+  kafclaw agent -m 'what can you do?'      talk to it
+
+Exit codes: 0 done, 1 failed, 64 wrong use, 69 the gateway is not running, 74 output failed,
+78 mistakes in the configuration.";
 
 /// The brain of a home that works with the cable pulled.
 #[derive(Parser, Debug)]
@@ -58,6 +79,28 @@ macro_rules! commands {
 }
 
 commands! {
+    /// Set up this machine: configuration, workspace, and the files that make the assistant who it is.
+    Onboard(onboard),
+    /// Say something to the assistant, or talk with it.
+    Agent(agent),
+    /// Show what is configured and how the running gateway is.
+    Status(status),
+    /// List, name, place and switch the devices of the home.
+    Devices(devices),
+    /// Plan reminders, alarms and recurring questions.
+    Jobs(jobs),
+    /// Answer what the assistant may only do when somebody agrees.
+    Approvals(approvals),
+    /// Look at what was asked and what became of it.
+    Task(task),
+    /// List, read and delete conversations.
+    Sessions(sessions),
+    /// Show or replace the token that the web page and the API ask for.
+    Token(token),
+    /// Write everything worth keeping into one file, while the gateway runs.
+    Backup(backup),
+    /// Bring back what a backup holds.
+    Restore(restore),
     /// Read, change and check the configuration.
     Config(config),
     /// Print what completes `kafclaw` commands in a shell.
@@ -68,8 +111,18 @@ commands! {
 
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
-    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
-    let mut terminal = Terminal { variables: Variables::of_process(), out: &mut out, err: &mut err };
+    // Not locked: the gateway's threads write their logs beside this one.
+    let (mut input, mut out, mut err) = (std::io::stdin().lock(), std::io::stdout(), std::io::stderr());
+    let (input_is_person, output_is_person) = (input.is_terminal(), out.is_terminal());
+    let mut terminal = Terminal {
+        variables: Variables::of_process(),
+        clock: Clock::System,
+        input: &mut input,
+        out: &mut out,
+        err: &mut err,
+        input_is_person,
+        output_is_person,
+    };
     ExitCode::from(run(std::env::args_os(), &mut terminal))
 }
 

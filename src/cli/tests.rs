@@ -7,12 +7,37 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use super::*;
+use crate::base::clock::Timestamp;
+
+mod gateway;
+mod house;
 
 /// Runs a command in `home`: exit code, output, and what was said beside it.
 fn kafclaw(home: &Path, args: &[&str]) -> (u8, String, String) {
+    typing(home, args, "", Seat::Program)
+}
+
+/// Who reads and writes what the command says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seat {
+    Person,
+    Program,
+}
+
+fn typing(home: &Path, args: &[&str], input: &str, seat: Seat) -> (u8, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut input = input.as_bytes();
     let variables = [("KAFCLAW_HOME".to_owned(), home.display().to_string())].into_iter().collect();
-    let mut terminal = Terminal { variables, out: &mut out, err: &mut err };
+    let is_person = seat == Seat::Person;
+    let mut terminal = Terminal {
+        variables,
+        clock: Clock::manual(Timestamp::from_millis(1_787_063_412_123)), // 2026-08-18 14:30:12 UTC
+        input: &mut input,
+        out: &mut out,
+        err: &mut err,
+        input_is_person: is_person,
+        output_is_person: is_person,
+    };
     let args = std::iter::once("kafclaw").chain(args.iter().copied()).map(OsString::from);
     let code = run(args, &mut terminal);
     (code, String::from_utf8(out).expect("text"), String::from_utf8(err).expect("text"))
@@ -113,7 +138,15 @@ fn a_reader_that_went_away_is_no_failure() {
         }
     }
     let mut err = Vec::new();
-    let mut terminal = Terminal { variables: Variables::default(), out: &mut Gone, err: &mut err };
+    let mut terminal = Terminal {
+        variables: Variables::default(),
+        clock: Clock::System,
+        input: &mut io::empty(),
+        out: &mut Gone,
+        err: &mut err,
+        input_is_person: false,
+        output_is_person: false,
+    };
     assert_eq!(run(["kafclaw", "version"].map(OsString::from), &mut terminal), 0);
     assert!(err.is_empty());
 }
