@@ -5,7 +5,7 @@
 //! the gateway; [`restore`] refuses to.
 //!
 //! Absent on purpose: compression and encryption (`zstd` and `age` do that better, in a pipe), schedules (a systemd timer),
-//! symbolic links (they may lead anywhere), and any table name: a database is copied as a file.
+//! symbolic links (they may lead anywhere), empty folders, and any table name: a database is copied as a file.
 
 mod entry;
 mod pack;

@@ -114,6 +114,7 @@ fn everything_comes_back_and_what_was_there_is_kept_aside() {
     let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
     assert_eq!(mode(&new.workspace.join("bin/tool")), 0o755);
     assert_eq!(mode(&new.config_file), 0o600);
+    assert_eq!(mode(&new.workspace), 0o700, "no folder is opened for others");
     assert!(new.state_dir.join("run/gateway.json").exists(), "what no backup holds stays");
 
     let [aside, workspace] = replaced.aside.as_slice() else { panic!("{:?}", replaced.aside) };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -110,7 +110,8 @@ impl Unpacking<'_> {
         let mode = if matches!(part, Part::Workspace(_)) { mode | 0o600 } else { 0o600 };
         let target = (self.stage)(&part);
         let failed = |source| BackupError::Write { path: target.clone(), source };
-        fs::create_dir_all(target.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
+        let folder = target.parent().unwrap_or(Path::new("/"));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let opened = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&target);
         let mut out = match opened {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -14,8 +14,8 @@ use crate::config::Paths;
 
 const AFTER_HELP: &str = "\
 Holds the database, config.json, env files, old session files and the workspace; the gateway may run meanwhile. The file
-can be read with `tar`, and only by its owner: the configuration may hold passwords. Files named by $include, and what
-links lead to, are not in it.
+can be read with `tar`, and only by its owner: the configuration may hold passwords. Files named by $include, what links
+lead to, and empty folders are not in it.
 
 Examples:
   kafclaw backup                             into ~/.kafclaw/backups

@@ -64,7 +64,9 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Edit(EditError::NoPath(_)) => USAGE,
             Self::Config(_) | Self::Edit(EditError::Refused(_) | EditError::Syntax { .. }) => CONFIG,
-            Self::Client(ClientError::NotRunning { .. } | ClientError::NoAddress { .. }) => UNAVAILABLE,
+            Self::Client(
+                ClientError::NotRunning { .. } | ClientError::NoAddress { .. } | ClientError::Unreachable { .. },
+            ) => UNAVAILABLE,
             Self::Edit(_)
             | Self::Client(_)
             | Self::Backup(_)

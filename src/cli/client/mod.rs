@@ -33,7 +33,9 @@ const ANSWER_BYTES_MAX: u64 = 32 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("the gateway is not running: nothing answers on {address}; start it with `kafclaw gateway`")]
-    NotRunning { address: SocketAddr, source: io::Error },
+    NotRunning { address: SocketAddr },
+    #[error("could not reach the gateway on {address}")]
+    Unreachable { address: SocketAddr, source: io::Error },
     #[error(
         "the gateway is not running: the configuration lets it take any free port and there is no {run_file}; start it with `kafclaw gateway`"
     )]
@@ -186,7 +188,10 @@ impl Client {
     fn open(&self, request: &Request<'_>) -> Result<(wire::Head, Answer), ClientError> {
         let address = self.address(request.door);
         let connected = TcpStream::connect_timeout(&address, CONNECT_WAIT_MAX);
-        let stream = connected.map_err(|source| ClientError::NotRunning { address, source })?;
+        let stream = connected.map_err(|source| match source.kind() {
+            io::ErrorKind::ConnectionRefused => ClientError::NotRunning { address },
+            _ => ClientError::Unreachable { address, source },
+        })?;
         self.exchange(request, stream).map_err(|source| self.broken(request, source))
     }
 

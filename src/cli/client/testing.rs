@@ -1,7 +1,7 @@
 //! What tests of the client put in place of a gateway.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -44,7 +44,6 @@ impl BufRead for Dribble<'_> {
 
 /// A gateway that answers `METHOD /path` with a status and a body, and remembers what it was asked.
 pub struct Fake {
-    pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -85,7 +84,7 @@ impl Fake {
         let text = format!(r#"{{"pid":{},"chat":"{address}","dashboard":"{address}"}}"#, std::process::id());
         std::fs::write(run.join("gateway.json"), text).expect("written");
         std::fs::write(home.join(".kafclaw/gateway.token"), "geheim\n").expect("written");
-        Self { address, asked }
+        Self { asked }
     }
 
     /// What it was asked since the last look.

@@ -98,7 +98,7 @@ pub fn require_flags(args: &Args) -> Result<(), Failure> {
     .collect();
     match missing.as_slice() {
         [] => Ok(()),
-        missing => Err(Failure::usage(format!("--non-interactive needs {} too", missing.join(", ")))),
+        missing => Err(Failure::usage(format!("without somebody to ask, {} must be given", missing.join(", ")))),
     }
 }
 

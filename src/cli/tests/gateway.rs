@@ -136,7 +136,7 @@ fn a_gateway_that_does_not_run_is_called_so() {
     assert_eq!(kafclaw(home.path(), &["config", "set", "gateway.port", &port.to_string()]).0, 0);
     let (code, _, err) = kafclaw(home.path(), &["agent", "-m", "hi"]);
     let expected =
-        format!("the gateway is not running: nothing answers on 127.0.0.1:{port}; start it with `kafclaw gateway`");
+        format!("the gateway is not running: nothing answers on 127.0.0.1:{port}; start it with `kafclaw gateway`\n");
     assert!(code == 69 && err.contains(&expected), "{err}");
     assert_eq!(kafclaw(home.path(), &["config", "set", "gateway.port", "0"]).0, 0);
     let (code, _, err) = kafclaw(home.path(), &["jobs", "list"]);
