@@ -139,6 +139,7 @@ impl Link {
             Event::Incoming(Packet::Publish(publish)) => self.deliver(publish).await,
             Event::Incoming(Packet::PubAck(ack)) => self.shared.ledger().publish_acked(ack.pkid),
             Event::Outgoing(Outgoing::Publish(pkid)) => self.shared.ledger().publish_sent(pkid),
+            Event::Outgoing(Outgoing::Subscribe(_) | Outgoing::Unsubscribe(_)) => self.shared.ledger().filters_sent(),
             Event::Incoming(Packet::SubAck(ack))
                 if ack.return_codes.contains(&rumqttc::SubscribeReasonCode::Failure) =>
             {
@@ -167,7 +168,7 @@ impl Link {
         for (reliability, sender) in consumers {
             if reliability == Reliability::Everything && wants_ack && !owner_found {
                 owner_found = true;
-                self.entrust(&sender, message.clone(), publish.pkid);
+                self.entrust(&sender, message.clone(), publish.pkid).await;
             } else {
                 // Waiting here passes the pressure on to the broker; a consumer of the present never waits for the link.
                 let _ = sender.send(Incoming { message: message.clone(), ack: None }).await;
@@ -178,9 +179,13 @@ impl Link {
         }
     }
 
-    fn entrust(&self, sender: &mpsc::Sender<Incoming>, message: Message, pkid: u16) {
+    /// Hands a message to whoever is going to acknowledge it. Without room it stays with the broker, unless the queue is full of
+    /// messages that need no acknowledgement: nothing would bring it back then, so it waits.
+    async fn entrust(&self, sender: &mpsc::Sender<Incoming>, message: Message, pkid: u16) {
+        let is_hopeless = self.shared.ledger().owes_nothing();
+        let slot = if is_hopeless { sender.reserve().await.ok() } else { sender.try_reserve().ok() };
         let mut ledger = self.shared.ledger();
-        let Ok(slot) = sender.try_reserve() else {
+        let Some(slot) = slot else {
             ledger.left_out();
             return;
         };

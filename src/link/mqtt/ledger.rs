@@ -35,6 +35,8 @@ pub struct Ledger {
     next_sequence: u64,
     /// A message was left out because too many wait; nothing after it may be acknowledged on this connection.
     has_gap: bool,
+    /// SUBSCRIBE and UNSUBSCRIBE requests that the connection has not taken yet.
+    filter_requests: usize,
 }
 
 struct Unacked {
@@ -72,6 +74,7 @@ impl Ledger {
             let _ = waiter.done.send(Err(MqttError::Unconfirmed));
         }
         self.unacked.clear();
+        self.filter_requests = 0;
     }
 
     pub fn publish_queued(&mut self, waiter: Waiter) {
@@ -96,6 +99,24 @@ impl Ledger {
 
     pub fn publishes_open(&self) -> usize {
         self.queued.len() + self.in_flight.len()
+    }
+
+    pub fn filters_queued(&mut self, requests: usize) {
+        self.filter_requests += requests;
+    }
+
+    /// Also called for requests that went another way than the queue, hence the saturation.
+    pub fn filters_sent(&mut self) {
+        self.filter_requests = self.filter_requests.saturating_sub(1);
+    }
+
+    pub fn filter_requests(&self) -> usize {
+        self.filter_requests
+    }
+
+    /// Nothing that was delivered waits for an acknowledgement.
+    pub fn owes_nothing(&self) -> bool {
+        self.unacked.is_empty()
     }
 
     pub fn received(&mut self, pkid: u16) -> Admission {

@@ -15,6 +15,10 @@ mod address;
 mod drive;
 mod ledger;
 mod route;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod topic;
 mod tunnel;
 
@@ -42,8 +46,11 @@ pub const PUBLISHES_OPEN_MAX: usize = 64;
 pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
 /// Largest packet the connection survives; what lies between the two is dropped without breaking the connection.
 const PACKET_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Requests between the handles and the connection: every publish, every acknowledgement, and the farewell.
-const REQUESTS_LEN: usize = PUBLISHES_OPEN_MAX + ledger::UNACKED_MAX + 8;
+/// Requests for filters that wait at the same time, so that a flood of announcements leaves room for the rest.
+const FILTER_REQUESTS_MAX: usize = 16;
+/// Requests between the handles and the connection: every publish, every acknowledgement, and one packet's worth of filters
+/// beyond their limit.
+const REQUESTS_LEN: usize = PUBLISHES_OPEN_MAX + ledger::UNACKED_MAX + FILTER_REQUESTS_MAX + drive::FILTERS_PER_PACKET;
 /// rumqttc's own window; wider than ours so that it never stops acknowledgements behind publishes.
 const IN_FLIGHT_MAX: u16 = 2 * PUBLISHES_OPEN_MAX as u16;
 
@@ -238,30 +245,31 @@ impl Shared {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Passes changed filters on, as far as they fit into rumqttc's queue; the loop takes the rest when it has made room. Without
-    /// a connection nothing is passed on: the next one begins with all filters.
+    /// Passes changed filters on, as far as they have room; the loop takes the rest when it has sent some. Without a connection
+    /// nothing is passed on: the next one begins with all filters.
     fn push_changes(&self) {
-        if !self.ledger().is_connected() {
-            return;
-        }
+        let mut ledger = self.ledger();
         let mut routes = self.routes();
-        while routes.has_changes() {
+        while ledger.is_connected() && routes.has_changes() && ledger.filter_requests() < FILTER_REQUESTS_MAX {
             let changes = routes.take_some_changes(drive::FILTERS_PER_PACKET);
-            // One kind of change per call, because the client has a call for each.
             for request in drive::requests(changes.clone()) {
-                let sent = match request {
-                    rumqttc::Request::Subscribe(subscribe) => self.client.try_subscribe_many(subscribe.filters),
-                    rumqttc::Request::Unsubscribe(unsubscribe) => {
-                        unsubscribe.topics.into_iter().try_for_each(|topic| self.client.try_unsubscribe(topic))
-                    }
-                    _ => Ok(()),
-                };
-                if sent.is_err() {
+                if self.push_filters(request).is_err() {
                     // Subscribing or unsubscribing once more does no harm.
                     routes.put_back(changes);
                     return;
                 }
+                ledger.filters_queued(1);
             }
+        }
+    }
+
+    fn push_filters(&self, request: rumqttc::Request) -> Result<(), rumqttc::ClientError> {
+        match request {
+            rumqttc::Request::Subscribe(subscribe) => self.client.try_subscribe_many(subscribe.filters),
+            rumqttc::Request::Unsubscribe(unsubscribe) => {
+                unsubscribe.topics.into_iter().try_for_each(|topic| self.client.try_unsubscribe(topic))
+            }
+            _ => Ok(()),
         }
     }
 

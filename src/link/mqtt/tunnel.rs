@@ -4,18 +4,26 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::{Address, MqttError};
 use crate::base::shutdown::Shutdown;
 
 /// Where Debian, JetPack and Fedora keep the authorities they trust.
 const SYSTEM_ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+/// Time for TCP and TLS to the broker.
+const CONNECT_MAX: Duration = Duration::from_secs(15);
+/// Pause when no connection can be accepted, as without file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 
 pub struct Tunnel {
     pub socket_path: PathBuf,
@@ -61,26 +69,57 @@ struct Target {
     error: Arc<Mutex<Option<String>>>,
 }
 
-/// One connection at a time: there is one client.
+/// There is one client, so whoever comes takes the place of the one before, whose broker may be unreachable without a word.
 async fn serve(listener: UnixListener, target: Target, shutdown: Shutdown) {
+    let target = Arc::new(target);
+    let mut carried: Option<JoinHandle<()>> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            // A connection that is being carried ends when its client closes it, after the last words.
             () = shutdown.triggered() => return,
         };
-        let Ok((client, _)) = accepted else { continue };
-        if let Err(error) = target.carry(client).await {
-            *target.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        if let Some(before) = carried.take() {
+            before.abort();
+        }
+        match accepted {
+            Ok((client, _)) => carried = Some(tokio::spawn(Target::serve_one(Arc::clone(&target), client))),
+            Err(error) => {
+                target.failed(&error);
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
         }
     }
 }
 
 impl Target {
-    async fn carry(&self, mut client: UnixStream) -> std::io::Result<()> {
+    async fn serve_one(self: Arc<Self>, mut client: UnixStream) {
+        if let Err(error) = self.carry(&mut client).await {
+            // Before the client is closed, because that is when the reason is looked for.
+            self.failed(&error);
+        }
+    }
+
+    fn failed(&self, error: &std::io::Error) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+
+    /// Ends with the first side that closes: the other one may be gone without a sign.
+    async fn carry(&self, client: &mut UnixStream) -> std::io::Result<()> {
+        let broker = tokio::time::timeout(CONNECT_MAX, self.connect()).await??;
+        let (mut from_broker, mut to_broker) = tokio::io::split(broker);
+        let (mut from_client, mut to_client) = client.split();
+        tokio::select! {
+            copied = tokio::io::copy(&mut from_client, &mut to_broker) => copied,
+            copied = tokio::io::copy(&mut from_broker, &mut to_client) => copied,
+        }
+        .map(drop)
+    }
+
+    async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         stream.set_nodelay(true)?;
-        let mut broker = self.connector.connect(self.server.clone(), stream).await?;
-        tokio::io::copy_bidirectional(&mut client, &mut broker).await.map(drop)
+        self.connector.connect(self.server.clone(), stream).await
     }
 }
 
