@@ -3,6 +3,8 @@
 #![deny(unsafe_code)]
 
 pub mod agent;
+pub mod api;
+pub mod app;
 pub mod approval;
 pub mod backup;
 pub mod base;
@@ -10,6 +12,7 @@ pub mod bus;
 pub mod channel;
 pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod db;
 pub mod domain;
 pub mod home;
@@ -24,3 +27,4 @@ pub mod session;
 pub mod settings;
 pub mod timeline;
 pub mod tool;
+pub mod webuser;

@@ -83,7 +83,7 @@ pub struct Parts {
     pub clock: Clock,
     pub bus: Bus,
     pub sessions: Sessions,
-    pub matcher: Matcher,
+    pub matcher: Arc<Matcher>,
     pub tools: Registry,
     pub decider: Decider,
     pub ports: Ports,

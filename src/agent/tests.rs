@@ -173,7 +173,7 @@ impl House {
             clock: clock.clone(),
             bus: bus.clone(),
             sessions: Sessions::new(db.clone(), None),
-            matcher: Matcher::load(&intent::Config::default()).expect("built-in sentences"),
+            matcher: Arc::new(Matcher::load(&intent::Config::default()).expect("built-in sentences")),
             tools: Registry::new(tool::device::tools(&devices).into_iter().chain(more_tools())).expect("unique"),
             decider: decider.clone(),
             ports: Ports { mind: parrot.clone(), devices, reminders: notebook.clone(), health: Arc::new(Fine) },

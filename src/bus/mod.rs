@@ -17,7 +17,7 @@ mod schema;
 pub mod task;
 mod wait;
 
-pub use courier::{Courier, Undelivered, deliver_all};
+pub use courier::{Courier, Couriers, Undelivered, deliver_all};
 pub use schema::MIGRATIONS;
 pub use wait::{Answered, Progress};
 

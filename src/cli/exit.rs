@@ -35,6 +35,8 @@ pub enum Failure {
     /// The command did its part and the outcome is bad all the same; the text says what and what to do.
     #[error("{0}")]
     Outcome(String),
+    #[error(transparent)]
+    Gateway(Box<crate::app::GatewayError>),
     #[error("could not {attempt}")]
     File { attempt: String, source: io::Error },
     #[error("could not read the input")]
@@ -70,6 +72,7 @@ impl Failure {
             Self::Edit(_)
             | Self::Client(_)
             | Self::Backup(_)
+            | Self::Gateway(_)
             | Self::Outcome(_)
             | Self::File { .. }
             | Self::Input(_) => FAILED,

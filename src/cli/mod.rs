@@ -13,6 +13,7 @@ mod completion;
 mod config;
 mod devices;
 mod exit;
+mod gateway;
 mod jobs;
 mod onboard;
 mod restore;
@@ -81,6 +82,8 @@ macro_rules! commands {
 commands! {
     /// Set up this machine: configuration, workspace, and the files that make the assistant who it is.
     Onboard(onboard),
+    /// Run the house: doors, assistant, devices.
+    Gateway(gateway),
     /// Say something to the assistant, or talk with it.
     Agent(agent),
     /// Show what is configured and how the running gateway is.

@@ -34,7 +34,7 @@ impl Channel {
 
     /// Whether the sender waits for the answer or reads it from the timeline, so that no courier has to carry it.
     pub fn is_answered_in_place(&self) -> bool {
-        matches!(self.as_str(), Self::LOCAL | Self::CLI | Self::WEBUI)
+        matches!(self.as_str(), Self::LOCAL | Self::CLI | Self::WEBUI | Self::SCHEDULER)
     }
 }
 

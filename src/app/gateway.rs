@@ -1,0 +1,455 @@
+//! The life of a gateway: from the configuration to READY, and from a signal to the end.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use crate::agent::{self, Agent, Decider};
+use crate::api::{self, Api, Readiness};
+use crate::app::ports::{FetchPort, HealthPort, HomePort, MemoryPort, ModelPort, SchedulerPort};
+use crate::app::state::{self, Doors, StateError};
+use crate::app::{MIGRATIONS, firing, log, service, upkeep, wiring};
+use crate::base::clock::Clock;
+use crate::base::error::chain;
+use crate::base::limits;
+use crate::base::shutdown::Shutdown;
+use crate::bus::{self, Bus};
+use crate::channel::{Intake, mqtt as conversations};
+use crate::config::{Config, Loaded};
+use crate::dashboard::{self, Dashboard};
+use crate::db::{self, Db};
+use crate::home::{Home, Vitals};
+use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
+use crate::intent::Matcher;
+use crate::link::http::Fetcher;
+use crate::link::mqtt::{self, LinkState, MqttHandle, Qos, Reliability, Retain, Route, RouteConfig};
+use crate::provider::Chain;
+use crate::scheduler::Scheduler;
+use crate::session::Sessions;
+use crate::tool::{self, Registry};
+
+/// Threads of the runtime: what blocks has lanes of its own.
+const RUNTIME_THREADS: usize = 2;
+/// How long each part has to come down; together less than [`limits::DRAIN_MAX`].
+const PART_DRAIN_MAX: Duration = Duration::from_millis(1_500);
+/// How often Home Assistant hears how we are.
+const VITALS_INTERVAL: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(
+        "gateway.host is {host}, which others can reach, but gateway.authToken is not set; set it, or set gateway.host to 127.0.0.1"
+    )]
+    OpenToOthers { host: IpAddr },
+    #[error("could not open the database")]
+    Database { source: db::DbError },
+    #[error("could not load the sentences")]
+    Intents { source: crate::intent::IntentError },
+    #[error("mqtt.url cannot be used")]
+    BrokerAddress { source: mqtt::AddressError },
+    #[error("could not prepare the connection to the broker")]
+    Broker { source: mqtt::MqttError },
+    #[error("could not prepare the home")]
+    Home { source: crate::home::HomeError },
+    #[error("could not take over waiting messages")]
+    Bus { source: bus::BusError },
+    #[error("could not prepare the tools")]
+    Tools { source: crate::base::lane::LaneError },
+    #[error("two tools have one name")]
+    Registry { source: tool::RegistryError },
+    #[error(transparent)]
+    Server(#[from] crate::http::ServerError),
+    #[error("could not start the runtime")]
+    Runtime { source: std::io::Error },
+}
+
+/// Runs a gateway until it is told to stop. `announce` gets the line that says where it is.
+pub fn run(loaded: Loaded, announce: &mut dyn FnMut(&str)) -> Result<(), GatewayError> {
+    let started = Instant::now();
+    let config = loaded.config;
+    log::start(config.log.level);
+    if !config.gateway.host.is_loopback() && config.gateway.auth_token.is_empty() {
+        return Err(GatewayError::OpenToOthers { host: config.gateway.host });
+    }
+    state::prepare(&config.paths)?;
+    let _lock = state::lock(&config.paths)?;
+    let inherited = service::inherited_sockets();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .thread_stack_size(512 * 1024)
+        .enable_all()
+        .build()
+        .map_err(|source| GatewayError::Runtime { source })?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(|source| GatewayError::Runtime { source })?;
+        let house = House::build(&config, Listeners::new(inherited), started).await?;
+        announce(&house.greeting(&config));
+        service::tell(&[("READY", "1"), ("STATUS", "The house is ready.")]);
+        tracing::info!(
+            elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "The house is ready."
+        );
+        signals.wait().await;
+        tracing::info!("Stopping.");
+        service::tell(&[("STOPPING", "1"), ("STATUS", "Stopping.")]);
+        tokio::select! {
+            () = house.stop() => {}
+            () = tokio::time::sleep(limits::DRAIN_MAX) => tracing::warn!("Not everything came down in time."),
+            () = signals.wait() => tracing::warn!("Stopped at once."),
+        }
+        state::remove_doors(&config.paths);
+        Ok(())
+    });
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+/// SIGTERM and SIGINT, the same to us.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Everything that runs, with the order in which it is taken down.
+struct House {
+    db: Db,
+    doors: Vec<ServerHandle>,
+    /// Nothing new comes in.
+    edges: Shutdown,
+    /// No new turn begins; running ones end.
+    turns: Shutdown,
+    /// Answers stop going out, then the links.
+    links: Shutdown,
+    dispatcher: JoinHandle<()>,
+    courier: JoinHandle<()>,
+}
+
+/// The broker's connection with its routes taken apart.
+struct BrokerParts {
+    handle: MqttHandle,
+    home: Route,
+    conversations: Route,
+    birth: Route,
+}
+
+impl House {
+    async fn build(config: &Config, mut listeners: Listeners, started: Instant) -> Result<Self, GatewayError> {
+        let clock = Clock::System;
+        let (edges, turns, links) = (Shutdown::default(), Shutdown::default(), Shutdown::default());
+        let db = Db::open(&db::Config::at(&config.paths.database), MIGRATIONS, &clock)
+            .map_err(|source| GatewayError::Database { source })?;
+        report(&db);
+        let bus = Bus::open(db.clone(), clock.clone()).await.map_err(|source| GatewayError::Bus { source })?;
+        let hub = wiring::hub(config);
+        let broker = connect(config, &hub, &links)?;
+        let handle = broker.as_ref().map(|broker| broker.handle.clone());
+        let (home_route, talk) = match broker {
+            Some(broker) => (Some((broker.handle.clone(), broker.home)), Some((broker.conversations, broker.birth))),
+            None => (None, None),
+        };
+        let home = Home::start(db.clone(), clock.clone(), home_route, wiring::home(config, &hub), links.clone())
+            .await
+            .map_err(|source| GatewayError::Home { source })?;
+        let matcher =
+            Arc::new(Matcher::load(&wiring::intents(config)).map_err(|source| GatewayError::Intents { source })?);
+        let (endpoints, problems) = wiring::endpoints(config);
+        problems.iter().for_each(|problem| tracing::info!(error = problem, "A model is left out."));
+        let chain = Arc::new(Chain::new(endpoints, wiring::model_options(config), clock.clone()));
+        let scheduler = scheduler(config, &db, &clock, &bus, &matcher, handle.is_some());
+        let decider = Decider::new(db.clone(), clock.clone(), bus.clone());
+        let health: Arc<HealthPort> = Arc::new(HealthPort {
+            started,
+            home: home.clone(),
+            broker: handle.clone(),
+            chain: chain.clone(),
+            bus: bus.clone(),
+        });
+        let agent = build_agent(
+            config,
+            &Shared {
+                db: &db,
+                clock: &clock,
+                bus: &bus,
+                home: &home,
+                chain: &chain,
+                scheduler: &scheduler,
+                decider: &decider,
+                matcher: &matcher,
+                health: &health,
+            },
+        )?;
+        let intake = Intake::new(bus.clone(), clock.clone(), wiring::rates(config));
+
+        let dispatcher = tokio::spawn(bus.clone().run(Arc::new(agent), turns.clone()));
+        tokio::spawn(decider.clone().run(turns.clone()));
+        if config.scheduler.enabled {
+            tokio::spawn(scheduler.clone().run(edges.clone()));
+        } else {
+            tracing::warn!("scheduler.enabled is false: timers, reminders and jobs do not ring.");
+        }
+        let mut couriers = bus::Couriers::new();
+        if let (Some(handle), Some((talk, birth))) = (&handle, talk) {
+            let settings = wiring::conversations(config);
+            let courier = conversations::MqttCourier::new(settings.clone(), handle.clone());
+            couriers.insert(crate::domain::message::Channel::MQTT, Arc::new(courier));
+            tokio::spawn(conversations::listen(settings, handle.clone(), talk, intake.clone(), edges.clone()));
+            if config.mqtt.publish_discovery {
+                tokio::spawn(introduce(hub, handle.clone(), birth, health.clone(), links.clone()));
+            }
+        }
+        let courier = tokio::spawn(bus::deliver_all(bus.clone(), couriers, links.clone()));
+        tokio::spawn(upkeep::run(db.clone(), clock.clone(), config.retention.clone(), edges.clone()));
+
+        let token = state::gateway_token(&config.paths, &config.gateway.auth_token)?;
+        let guard = Arc::new(Guard::new(wiring::guard(config, token), clock.clone()));
+        let readiness: Arc<dyn Readiness> =
+            Arc::new(Checks { db: db.clone(), bus: bus.clone(), broker: handle.clone() });
+        let api =
+            Arc::new(Api { intake: intake.clone(), readiness: readiness.clone(), is_compat: config.gateway.compat });
+        let mut entries = openapi::entries(&api::routes(), 18790);
+        entries.extend(openapi::entries(&dashboard::routes(), 18791));
+        let dashboard = Arc::new(Dashboard {
+            db: db.clone(),
+            clock: clock.clone(),
+            intake: intake.clone(),
+            decider,
+            home,
+            scheduler,
+            chain,
+            guard: guard.clone(),
+            readiness,
+            broker: handle,
+            started,
+            agent_id: format!("kafclaw-{}", wiring::hostname()),
+            paths: config.paths.clone(),
+            document: openapi::document(&entries, env!("CARGO_PKG_VERSION")),
+        });
+        let (chat_config, dashboard_config) = wiring::doors(config);
+        let is_encrypted = dashboard_config.tls.is_some();
+        let chat = Router::new(api::routes(), api, guard.clone());
+        let chat = Server::start(chat_config, &mut listeners, Arc::new(chat), edges.clone())?;
+        let pages = Router::new(dashboard::routes(), dashboard, guard);
+        let pages = Server::start(dashboard_config, &mut listeners, Arc::new(pages), edges.clone())?;
+        state::write_doors(
+            &config.paths,
+            &Doors {
+                pid: std::process::id(),
+                chat: chat.address().to_string(),
+                dashboard: pages.address().to_string(),
+                is_encrypted,
+            },
+        )?;
+        let doors = vec![chat, pages];
+        tokio::spawn(service::feed_watchdog(doors.clone(), edges.clone()));
+        Ok(Self { db, doors, edges, turns, links, dispatcher, courier })
+    }
+
+    fn greeting(&self, config: &Config) -> String {
+        let chat = &self.doors[0];
+        let pages = &self.doors[1];
+        let broker = if config.mqtt.enabled && !config.mqtt.url.is_empty() {
+            "the broker of mqtt.url"
+        } else {
+            "none yet; set mqtt.url to see your devices"
+        };
+        format!(
+            "KafClaw Edge {} is ready.\n  Dashboard  {}\n  Chat API   {}/chat\n  Devices    {broker}\n  Log in     with the token that `kafclaw token` shows",
+            env!("CARGO_PKG_VERSION"),
+            pages.url(),
+            chat.url(),
+        )
+    }
+
+    /// Edges first, then turns, then what carries answers out, then the database.
+    async fn stop(self) {
+        self.edges.trigger();
+        for door in &self.doors {
+            let _ = tokio::time::timeout(PART_DRAIN_MAX, door.drained()).await;
+        }
+        self.turns.trigger();
+        let _ = tokio::time::timeout(PART_DRAIN_MAX, self.dispatcher).await;
+        self.links.trigger();
+        let _ = tokio::time::timeout(PART_DRAIN_MAX, self.courier).await;
+        self.doors.iter().for_each(ServerHandle::stop);
+        self.db.close();
+    }
+}
+
+/// Says what opening the database found.
+fn report(db: &Db) {
+    let found = db.report();
+    if let Some(path) = &found.set_aside {
+        tracing::error!(path = %path.display(), error = found.damage.as_deref().unwrap_or("unknown"),
+            "The database was damaged. It was moved aside and an empty one took its place; restore a backup to get it back.");
+    }
+    if found.unclean {
+        tracing::info!("The last run did not end in order; nothing that was acknowledged is lost.");
+    }
+    if let Some(path) = &found.copied_to {
+        tracing::info!(path = %path.display(), "The database was copied before its layout changed.");
+    }
+}
+
+fn connect(
+    config: &Config,
+    hub: &crate::home::HubFacts,
+    links: &Shutdown,
+) -> Result<Option<BrokerParts>, GatewayError> {
+    let broker = wiring::broker(config, hub).map_err(|source| GatewayError::BrokerAddress { source })?;
+    let Some(broker) = broker else { return Ok(None) };
+    let birth = RouteConfig { reliability: Reliability::Present, filters: vec![hub.birth_topic()] };
+    let routes = vec![wiring::home(config, hub).route(), wiring::conversations(config).route(), birth];
+    let (handle, routes) =
+        mqtt::start(broker, routes, links.clone()).map_err(|source| GatewayError::Broker { source })?;
+    let mut routes = routes.into_iter();
+    match (routes.next(), routes.next(), routes.next()) {
+        (Some(home), Some(conversations), Some(birth)) => Ok(Some(BrokerParts { handle, home, conversations, birth })),
+        _ => Ok(None),
+    }
+}
+
+fn scheduler(config: &Config, db: &Db, clock: &Clock, bus: &Bus, matcher: &Arc<Matcher>, announces: bool) -> Scheduler {
+    let port = firing::JobFiring {
+        db: db.clone(),
+        bus: bus.clone(),
+        matcher: matcher.clone(),
+        language: wiring::language(config),
+        announces,
+        runtime: tokio::runtime::Handle::current(),
+    };
+    Scheduler::new(db.clone(), clock.clone(), Arc::new(port), wiring::scheduler(config))
+}
+
+/// What the agent shares with others.
+struct Shared<'a> {
+    db: &'a Db,
+    clock: &'a Clock,
+    bus: &'a Bus,
+    home: &'a Home,
+    chain: &'a Arc<Chain>,
+    scheduler: &'a Scheduler,
+    decider: &'a Decider,
+    matcher: &'a Arc<Matcher>,
+    health: &'a Arc<HealthPort>,
+}
+
+fn build_agent(config: &Config, shared: &Shared<'_>) -> Result<Agent, GatewayError> {
+    let devices: Arc<dyn tool::port::Devices> = Arc::new(HomePort(shared.home.clone()));
+    let timers = Arc::new(SchedulerPort(shared.scheduler.clone()));
+    let timer_port: Arc<dyn tool::port::Timers> = timers.clone();
+    let memories: Arc<dyn tool::port::Memories> = Arc::new(MemoryPort { db: shared.db.clone() });
+    let files = tool::file::Files::start(wiring::files(config)).map_err(|source| GatewayError::Tools { source })?;
+    let mut tools = files.tools();
+    tools.extend(tool::device::tools(&devices));
+    tools.extend(tool::timer::tools(&timer_port));
+    tools.extend(tool::memory::tools(&memories));
+    tools.push(Arc::new(tool::exec::Exec::new(wiring::exec(config), files)));
+    let fetch =
+        tool::http_fetch::HttpFetch::new(tool::http_fetch::Config::default(), Arc::new(FetchPort(Fetcher::default())));
+    tools.push(Arc::new(fetch));
+    let tools = Registry::new(tools).map_err(|source| GatewayError::Registry { source })?;
+    Ok(Agent::new(agent::Parts {
+        db: shared.db.clone(),
+        clock: shared.clock.clone(),
+        bus: shared.bus.clone(),
+        sessions: Sessions::new(shared.db.clone(), Some(config.paths.sessions_dir.clone())),
+        matcher: shared.matcher.clone(),
+        tools,
+        decider: shared.decider.clone(),
+        ports: agent::Ports {
+            mind: Arc::new(ModelPort(shared.chain.clone())),
+            devices,
+            reminders: timers,
+            health: shared.health.clone(),
+        },
+        config: wiring::agent(config),
+    }))
+}
+
+/// Shows the hub to Home Assistant: again after each connection and each of its restarts, and how it is, now and then.
+async fn introduce(
+    hub: crate::home::HubFacts,
+    handle: MqttHandle,
+    mut birth: Route,
+    health: Arc<HealthPort>,
+    shutdown: Shutdown,
+) {
+    let mut state = handle.link_state();
+    loop {
+        let again = tokio::select! {
+            changed = state.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                matches!(*state.borrow_and_update(), LinkState::Connected { .. })
+            }
+            message = birth.incoming.recv() => match message {
+                Some(incoming) => incoming.message.payload.as_ref() == b"online",
+                None => return,
+            },
+            () = tokio::time::sleep(VITALS_INTERVAL) => false,
+            () = shutdown.triggered() => return,
+        };
+        let mut statements = Vec::new();
+        if again {
+            statements.extend([hub.announcement(), hub.online()]);
+        }
+        statements.push(hub.vitals(&vitals(&health)));
+        for statement in statements {
+            if let Err(error) = handle.publish(&statement.topic, statement.payload, Qos::AtLeastOnce, Retain::Yes).await
+            {
+                tracing::debug!(error = chain(&error), "The hub's state could not be published.");
+            }
+        }
+    }
+}
+
+fn vitals(health: &HealthPort) -> Vitals {
+    let celsius = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp").ok();
+    let celsius = celsius.and_then(|text| text.trim().parse::<f64>().ok()).map(|thousandths| thousandths / 1000.0);
+    Vitals { uptime: health.started.elapsed(), queue_len: health.bus.open_len(), cpu_celsius: celsius }
+}
+
+/// What `/readyz` asks.
+struct Checks {
+    db: Db,
+    bus: Bus,
+    broker: Option<MqttHandle>,
+}
+
+impl Readiness for Checks {
+    fn checks(&self) -> BoxFuture<'_, Vec<(&'static str, String)>> {
+        Box::pin(async {
+            let database = match self.db.read(|conn| conn.query_row("SELECT 1", [], |_| Ok(()))).await {
+                Ok(()) => "ok".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let bus = if self.bus.open_len() < limits::TASKS_OPEN_MAX { "ok" } else { "busy" };
+            let mqtt = match &self.broker {
+                None => "off",
+                Some(handle) if handle.is_connected() => "ok",
+                Some(_) => "down",
+            };
+            vec![("database", database), ("bus", bus.to_owned()), ("mqtt", mqtt.to_owned())]
+        })
+    }
+}

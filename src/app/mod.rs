@@ -1,0 +1,33 @@
+//! Floor 8: assembly. Builds every part from the resolved configuration, connects them, runs them, and takes them down in
+//! order.
+//!
+//! Absent on purpose: behavior. What is here is which part gets which handle, and when.
+
+mod firing;
+mod gateway;
+mod log;
+mod ports;
+mod service;
+mod state;
+mod upkeep;
+mod wiring;
+
+pub use gateway::{GatewayError, run};
+pub use state::StateError;
+
+use crate::db::Migration;
+
+/// Every module's changes of the database's layout, in the order of the floors.
+pub const MIGRATIONS: &[&[Migration]] = &[
+    crate::timeline::MIGRATIONS,
+    crate::bus::MIGRATIONS,
+    crate::session::MIGRATIONS,
+    crate::memory::MIGRATIONS,
+    crate::policy::MIGRATIONS,
+    crate::approval::MIGRATIONS,
+    crate::settings::MIGRATIONS,
+    crate::scheduler::MIGRATIONS,
+    crate::home::MIGRATIONS,
+    crate::agent::MIGRATIONS,
+    crate::webuser::MIGRATIONS,
+];

@@ -1,0 +1,201 @@
+//! Devices, rooms and groups.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use crate::base::error::chain;
+use crate::base::id::{DeviceId, EntityId, RoomId};
+use crate::dashboard::Dashboard;
+use crate::domain::household::{Action, Device, Household};
+use crate::home::{DeviceEdit, EditError, GroupEdit, HomeError, RoomEdit};
+use crate::http::{Request, Response, error};
+
+pub(super) fn list(it: &Dashboard) -> Response {
+    let household = it.home.household();
+    Response::json(&household.devices.iter().map(|device| view(&household, device)).collect::<Vec<_>>())
+}
+
+pub(super) fn one(it: &Dashboard, request: &Request) -> Response {
+    let household = it.home.household();
+    match find(&household, request.param("id")) {
+        Some(device) => Response::json(&view(&household, device)),
+        None => unknown(request.param("id")),
+    }
+}
+
+/// By id, or by name as people write it.
+fn find<'a>(household: &'a Household, wanted: &str) -> Option<&'a Device> {
+    let folded = wanted.to_lowercase();
+    let by_id = household.devices.iter().find(|device| device.id.as_str() == wanted);
+    by_id.or_else(|| household.devices.iter().find(|device| device.name.to_lowercase() == folded))
+}
+
+fn unknown(id: &str) -> Response {
+    error(404, &format!("there is no device {id}"), Some("GET /api/v1/devices lists them"))
+}
+
+fn view(household: &Household, device: &Device) -> Value {
+    let room_name = device.room.as_ref().and_then(|id| household.room(id)).map(|room| &room.name);
+    let entities: Vec<Value> = device
+        .entities
+        .iter()
+        .map(|entity| {
+            json!({
+                "id": entity.id,
+                "name": entity.name,
+                "kind": entity.kind,
+                "device_class": entity.device_class,
+                "unit": entity.unit,
+                "abilities": entity.abilities,
+                "state": entity.state,
+                "available": entity.available,
+            })
+        })
+        .collect();
+    json!({
+        "id": device.id,
+        "name": device.name,
+        "aliases": device.aliases,
+        "room": device.room,
+        "room_name": room_name,
+        "manufacturer": device.manufacturer,
+        "model": device.model,
+        "available": device.available,
+        "entities": entities,
+    })
+}
+
+/// Tells a field that is null from one that is missing.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceChange {
+    name: Option<String>,
+    aliases: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
+    room: Option<Option<String>>,
+}
+
+pub(super) async fn edit(it: Arc<Dashboard>, request: Request) -> Response {
+    let change: DeviceChange = match request.json() {
+        Ok(change) => change,
+        Err(refusal) => return refusal,
+    };
+    let household = it.home.household();
+    let Some(device) = find(&household, request.param("id")) else { return unknown(request.param("id")) };
+    let id = device.id.clone();
+    let edit = DeviceEdit { id: id.clone(), name: change.name, aliases: change.aliases, room: change.room };
+    if let Err(problem) = it.home.edit_device(edit).await {
+        return refused(&problem);
+    }
+    let household = it.home.household();
+    find(&household, id.as_str())
+        .map_or_else(|| unknown(id.as_str()), |device| Response::json(&view(&household, device)))
+}
+
+pub(super) async fn forget(it: Arc<Dashboard>, request: Request) -> Response {
+    done(it.home.forget_device(DeviceId::from(request.param("id"))).await)
+}
+
+#[derive(Deserialize)]
+struct Command {
+    entity: Option<String>,
+    #[serde(flatten)]
+    action: Action,
+}
+
+pub(super) async fn command(it: Arc<Dashboard>, request: Request) -> Response {
+    let command: Command = match request.json() {
+        Ok(command) => command,
+        Err(refusal) => return refusal,
+    };
+    let household = it.home.household();
+    let Some(device) = find(&household, request.param("id")) else { return unknown(request.param("id")) };
+    let entity = match &command.entity {
+        Some(wanted) => device.entities.iter().find(|entity| entity.id.as_str() == wanted || entity.name == *wanted),
+        // The first that can be commanded: a plug's switch, not its power meter.
+        None => device.entities.iter().find(|entity| is_commandable(entity)).or_else(|| device.entities.first()),
+    };
+    let Some(entity) = entity else {
+        return error(404, "the device has no such entity", None);
+    };
+    let results = it.home.command(vec![(entity.id.clone(), command.action)]).await;
+    let shown: Vec<Value> = results
+        .into_iter()
+        .map(|(id, result)| {
+            let mut shown = json!(result);
+            shown["entity"] = json!(id);
+            shown
+        })
+        .collect();
+    Response::json(&json!({"results": shown}))
+}
+
+fn is_commandable(entity: &crate::domain::household::Entity) -> bool {
+    use crate::domain::household::EntityKind::{BinarySensor, Sensor};
+    !matches!(entity.kind, Sensor | BinarySensor)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoomChange {
+    name: Option<String>,
+    aliases: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
+    floor: Option<Option<String>>,
+}
+
+pub(super) async fn edit_room(it: Arc<Dashboard>, request: Request) -> Response {
+    let change: RoomChange = match request.json() {
+        Ok(change) => change,
+        Err(refusal) => return refusal,
+    };
+    let id = RoomId::from(request.param("id"));
+    done(it.home.edit_room(RoomEdit { id, name: change.name, aliases: change.aliases, floor: change.floor }).await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupChange {
+    entities: Vec<EntityId>,
+    #[serde(default)]
+    aliases: Vec<String>,
+}
+
+pub(super) async fn set_group(it: Arc<Dashboard>, request: Request) -> Response {
+    let change: GroupChange = match request.json() {
+        Ok(change) => change,
+        Err(refusal) => return refusal,
+    };
+    let name = request.param("name").to_owned();
+    done(it.home.set_group(GroupEdit { name, aliases: change.aliases, entities: change.entities }).await)
+}
+
+pub(super) async fn delete_group(it: Arc<Dashboard>, request: Request) -> Response {
+    done(it.home.delete_group(request.param("name").to_owned()).await)
+}
+
+fn done(result: Result<(), HomeError>) -> Response {
+    match result {
+        Ok(()) => Response::json(&json!({"status": "ok"})),
+        Err(problem) => refused(&problem),
+    }
+}
+
+fn refused(problem: &HomeError) -> Response {
+    match problem {
+        HomeError::Edit(
+            EditError::NoDevice(_) | EditError::NoRoom(_) | EditError::NoGroup(_) | EditError::NoEntity(_),
+        ) => error(404, &problem.to_string(), None),
+        HomeError::Edit(_) => error(400, &problem.to_string(), None),
+        other => {
+            tracing::error!(error = chain(other), "A change of the home could not be made.");
+            error(503, "the change could not be stored", None)
+        }
+    }
+}

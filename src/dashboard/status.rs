@@ -1,0 +1,91 @@
+//! Who this house is and how it is.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::approval;
+use crate::bus::{delivery, row};
+use crate::dashboard::{Dashboard, unstored};
+use crate::http::{Request, Response};
+use crate::link::mqtt::LinkState;
+use crate::scheduler;
+
+pub(super) async fn status(it: Arc<Dashboard>, request: Request) -> Response {
+    let mut status = json!({
+        "agent_id": it.agent_id,
+        "group_enabled": false,
+        "mode": "standalone",
+        "orchestrator_active": false,
+        "orchestrator_enabled": false,
+        "uptime_seconds": it.started.elapsed().as_secs(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    if request.is_authenticated {
+        match details(&it).await {
+            Ok(Value::Object(details)) => {
+                if let Value::Object(status) = &mut status {
+                    status.extend(details);
+                }
+            }
+            Ok(_) => {}
+            Err(problem) => return unstored(&problem),
+        }
+    }
+    Response::json(&status)
+}
+
+async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {
+    let now = it.clock.now();
+    let (waiting, jobs, pending, tokens) = it
+        .db
+        .read(move |conn| {
+            Ok((
+                delivery::waiting_len(conn)?,
+                scheduler::list(conn)?.len(),
+                approval::pending(conn)?.len(),
+                row::tokens_used_today(conn, now)?,
+            ))
+        })
+        .await?;
+    let models = it.chain.status();
+    let household = it.home.household();
+    Ok(json!({
+        "open_tasks": it.intake.bus().open_len(),
+        "deliveries_waiting": waiting,
+        "devices": household.devices.len(),
+        "devices_unavailable": household.devices.iter().filter(|device| !device.available).count(),
+        "jobs": jobs,
+        "approvals_pending": pending,
+        "mqtt": mqtt(it),
+        "model": models.iter().find(|model| model.reachable),
+        "models": models,
+        "tokens_today": tokens,
+        "database_bytes": std::fs::metadata(it.db.path()).map(|file| file.len()).unwrap_or(0),
+        "database_set_aside": it.db.report().set_aside,
+    }))
+}
+
+fn mqtt(it: &Dashboard) -> &'static str {
+    let Some(broker) = &it.broker else { return "off" };
+    match &*broker.link_state().borrow() {
+        LinkState::Connected { .. } => "online",
+        LinkState::Connecting { attempt: 0, .. } => "connecting",
+        LinkState::Connecting { .. } | LinkState::Stopped => "offline",
+    }
+}
+
+/// The house's own figures in Prometheus' text format.
+pub(super) async fn metrics(it: Arc<Dashboard>, request: Request) -> Response {
+    let mut text = format!("kafclaw_uptime_seconds {}\n", it.started.elapsed().as_secs());
+    if request.is_authenticated {
+        let household = it.home.household();
+        text += &format!("kafclaw_open_tasks {}\n", it.intake.bus().open_len());
+        text += &format!("kafclaw_devices {}\n", household.devices.len());
+        text += &format!("kafclaw_broker_connected {}\n", u8::from(mqtt(&it) == "online"));
+        if let Ok(waiting) = it.db.read(delivery::waiting_len).await {
+            text += &format!("kafclaw_deliveries_waiting {waiting}\n");
+        }
+    }
+    Response::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
+}
