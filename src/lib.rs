@@ -1,4 +1,56 @@
 //! KafClaw Edge: the brain of a home that works with the cable pulled.
+//!
+//! # The map
+//!
+//! Higher floors import lower ones; nothing imports upward. Modules of one floor do not know each other, except where the
+//! table names an arrow. `tests/tidy` holds this.
+//!
+//! | floor | modules | what |
+//! |---|---|---|
+//! | 0 | [`base`] | ids, clock, limits, lanes, secrets, shutdown, fault points |
+//! | 1 | [`domain`] | the nouns: messages, calls, tasks, events, the household |
+//! | 2 | [`db`], [`link`] | one SQLite writer; wires to the outside (HTTP, MQTT) |
+//! | 3 | [`timeline`] | what happened, followed by cursors |
+//! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`] | durable state, one table owner each |
+//! | 5 | [`intent`], [`provider`], [`tool`], [`agent`] | understanding, models, tools, the turn (`agent` → `intent`, `provider`, `tool`; `tool` → `policy` on floor 4) |
+//! | 6 | [`channel`], [`scheduler`], [`home`], [`backup`] | edges: people, time, devices, a file to carry away |
+//! | 7 | [`http`], [`api`], [`dashboard`] | doors and desks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
+//! | 8 | [`config`], [`app`], [`cli`] | assembly (`app` → `config`; `cli` → `app`, `config`) |
+//!
+//! # A walk: "turn on the kitchen lamp" over MQTT
+//!
+//! [`link::mqtt`] receives, [`channel::mqtt`] decodes and hands it to [`channel::Intake`]; [`bus::Bus::accept`] commits it, and only
+//! then the broker hears PUBACK. The dispatcher leases it to [`agent`]; [`intent`] understands it; [`policy`] judges; the step is
+//! journaled; [`home`] publishes and waits for the lamp's state; answer, transcript, audit and delivery are one transaction;
+//! the courier publishes the answer. Cut the power anywhere: what was accepted is answered once, and a command that may have
+//! been sent is told, not repeated.
+//!
+//! # Decisions
+//!
+//! Those of the house plan stand (one package, floors, the door in front of tiny_http, persist then acknowledge, state machines
+//! without I/O). What was decided since:
+//!
+//! 1. *2026-11-21.* A lease needs no clock. One process owns the state directory (an exclusive lock says so), so whatever is in
+//!    processing at start belonged to a dead process. A task counts as interrupted only when work with an effect had begun;
+//!    after three interruptions it fails with a sentence. *Otherwise if* two processes should ever share a database.
+//! 2. *2026-11-21.* Timers and memories that a sentence asks for are written in the transaction that holds the answer. No journal
+//!    is needed for them: they exist exactly when the person was told. Device commands are journaled before they are sent.
+//! 3. *2026-11-21.* A question for permission parks the task and frees its conversation. The decision and the waking are one
+//!    transaction, so a crash in between cannot lose either.
+//! 4. *2026-11-21.* Sentence templates compile into a graph instead of being expanded: expansions grew into millions, the graph has
+//!    a few thousand nodes for two languages and is ready in milliseconds.
+//! 5. *2026-11-21.* Every model provider is spoken to in OpenAI's chat completions, which Anthropic and Google serve too. One
+//!    dialect to keep right. *Otherwise if* a provider's own dialect offers a home something it misses.
+//! 6. *2026-11-21.* TLS to the broker goes through a Unix socket and tokio-rustls, because rumqttc's own feature pins a rustls-webpki
+//!    with known holes. *Otherwise if* rumqttc moves on.
+//! 7. *2026-11-21.* Streams and bodies beyond 32 KiB go around tiny_http: it would block a thread for each.
+//! 8. *2026-11-21.* Web users speak as members of the household: whoever is at the dashboard has logged in with its token.
+//!    KafClaw treated them as strangers, which made its chat useless.
+//! 9. *2026-11-21.* A plain MQTT message has no id; when the broker repeats one, its packet number and its words tell that it is the
+//!    same. JSON messages carry their own id.
+//! 10. *2026-11-21.* Reminders of callers who hold no line open (`/chat`, command line, web page) are kept in the conversation and
+//!     announced on `<prefix>/<instance>/out/announcements` where there is a broker.
+//! 11. *2026-11-21.* The control port (18789) is a key of the configuration and is not served yet: no empty shell.
 
 #![deny(unsafe_code)]
 
