@@ -394,6 +394,8 @@ async fn introduce(
     shutdown: Shutdown,
 ) {
     let mut state = handle.link_state();
+    // It may have connected before anybody looked.
+    state.mark_changed();
     loop {
         let again = tokio::select! {
             changed = state.changed() => {

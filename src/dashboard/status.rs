@@ -42,7 +42,7 @@ async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {
         .read(move |conn| {
             Ok((
                 delivery::waiting_len(conn)?,
-                scheduler::list(conn)?.len(),
+                scheduler::list(conn)?.iter().filter(|job| job.enabled).count(),
                 approval::pending(conn)?.len(),
                 row::tokens_used_today(conn, now)?,
             ))

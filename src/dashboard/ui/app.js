@@ -2,13 +2,13 @@
 
 import { call, whenLoggedOut } from "./api.js";
 import { byId } from "./dom.js";
-import { openChat, refreshApprovals, startChat } from "./chat.js";
+import { openChat, refreshChat, startChat } from "./chat.js";
 import { showDevices } from "./devices.js";
 import { showJobs, startJobs } from "./jobs.js";
 import { showActivity } from "./activity.js";
 
 const REFRESH_MS = 3000;
-const VIEWS = { chat: refreshApprovals, devices: showDevices, jobs: showJobs, activity: showActivity };
+const VIEWS = { chat: refreshChat, devices: showDevices, jobs: showJobs, activity: showActivity };
 let view = "chat";
 let isIn = false;
 
@@ -42,7 +42,7 @@ async function look() {
   try {
     const status = await call("GET", "status");
     const broker = { online: "", off: " · no broker set", connecting: " · connecting to the broker", offline: " · broker not connected" }[status.mqtt] ?? "";
-    byId("health").textContent = `${status.devices} devices${broker}`;
+    byId("health").textContent = `${status.devices === 1 ? "1 device" : `${status.devices} devices`}${broker}`;
     await VIEWS[view]();
   } catch { /* The banner says it; the next look may go better. */ }
 }

@@ -5,6 +5,8 @@ import { byId, element } from "./dom.js";
 
 const ROUTES = { intent: "answered by the house itself", local: "answered by a model in the house", remote: "answered by a model on the internet" };
 let user = null;
+/** The newest event that was looked at for reminders. */
+let cursor = null;
 
 /** Finds or makes the person who chats here, and shows what was said before. */
 export async function openChat() {
@@ -55,8 +57,19 @@ export function startChat() {
   });
 }
 
+/** Shows reminders that came due and questions that came up meanwhile. */
+export async function refreshChat() {
+  await refreshApprovals();
+  if (cursor === null) cursor = (await call("GET", "timeline?limit=1"))?.[0].id ?? 0;
+  const fresh = (await call("GET", `timeline?after=${cursor}&limit=200`)) ?? [];
+  for (const event of fresh) {
+    cursor = event.id;
+    if (event.classification.endsWith("status=reminder")) show(`⏰ ${event.content_text}`, false);
+  }
+}
+
 /** Shows what waits for a yes or no. */
-export async function refreshApprovals() {
+async function refreshApprovals() {
   const pending = await call("GET", "approvals/pending");
   const answer = (id, approved) => async () => {
     await call("POST", `approvals/${id}`, { approved }).catch(() => {});

@@ -4,12 +4,12 @@ import { call } from "./api.js";
 import { byId, element, when } from "./dom.js";
 
 export async function showJobs() {
-  const jobs = await call("GET", "jobs");
+  const jobs = (await call("GET", "jobs")).filter((job) => job.next_run_at);
   const cancel = (id) => async () => {
     await call("DELETE", `jobs/${id}`).catch(() => {});
     await showJobs();
   };
-  const lines = jobs.map((job) => element("li", {}, element("strong", {}, job.label || job.text || job.category), ` ${job.next_run_at ? when(job.next_run_at) : "over"} `,
+  const lines = jobs.map((job) => element("li", {}, element("strong", {}, job.label || job.text || job.category), ` ${when(job.next_run_at)} `,
     element("span", { class: "soft" }, job.cron ? `repeats ${job.cron}` : job.category), " ",
     element("button", { class: "quiet", onclick: cancel(job.id), "aria-label": `Cancel ${job.label || job.text}` }, "Cancel")));
   byId("jobs-list").replaceChildren(...(lines.length ? lines : [element("li", { class: "soft" }, "Nothing is set. Say “remind me at 7 to take out the trash” in the chat, or add one here.")]));
