@@ -73,6 +73,10 @@ pub fn resolve(
     let known = KNOWN.iter().find(|known| known.id.eq_ignore_ascii_case(prefix) || known.aliases.contains(&prefix));
     let id = known.map_or(prefix, |known| known.id);
     let (key, own_base) = configured(id).unwrap_or_default();
+    if known.is_none() && own_base.is_empty() && configured("openai").is_some_and(|(_, base)| !base.is_empty()) {
+        // KafClaw's way: what names no provider is a name as the server behind OPENAI_API_BASE knows it.
+        return resolve(&format!("openai/{name}"), configured);
+    }
     let base = if own_base.is_empty() { known.map_or("", |known| known.base) } else { &own_base };
     if base.is_empty() {
         return Err(CatalogError::NoBase { provider: id.to_owned() });
@@ -134,6 +138,13 @@ mod tests {
         ] {
             assert_eq!(find(name), Ok((url.to_owned(), model.to_owned(), route)), "{name}");
         }
+    }
+
+    #[test]
+    fn names_of_no_provider_belong_to_ones_own_openai_server() {
+        let configured = |id: &str| (id == "openai").then(|| (Secret::default(), "http://10.0.0.2/v1".to_owned()));
+        let endpoint = resolve("meta-llama/Llama-3", configured).expect("an endpoint");
+        assert_eq!((endpoint.name(), endpoint.route), ("openai/meta-llama/Llama-3".to_owned(), Route::Local));
     }
 
     #[test]

@@ -6,17 +6,27 @@
 //!
 //! Absent on purpose: tools and prompts (the turn brings them), models in this process.
 
+mod assembly;
 mod catalog;
 mod chain;
 mod client;
+mod failure;
+mod order;
+mod quirk;
+mod quota;
 mod sse;
 #[cfg(test)]
+mod stage;
+#[cfg(test)]
 mod tests;
+mod think;
 mod wire;
 
+pub use assembly::Answer;
 pub use catalog::{CatalogError, Endpoint, resolve};
 pub use chain::{Chain, ModelStatus};
-pub use wire::{Answer, Message};
+pub use quota::RateLimits;
+pub use wire::Message;
 
 use std::time::Duration;
 
@@ -27,7 +37,7 @@ use serde_json::Value;
 pub struct Options {
     pub max_tokens: u32,
     pub temperature: f32,
-    /// For one answer, from the call to the last word.
+    /// For one model's answer, from the call to the last word, with all its retries.
     pub timeout: Duration,
 }
 
@@ -43,7 +53,7 @@ pub struct Request {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Delta {
     Text(String),
-    /// What was said is void: another model starts over.
+    /// What was said is void: an answer starts over, or it was only a thought.
     Restart,
 }
 

@@ -33,6 +33,11 @@ impl Events {
         complete
     }
 
+    /// What a server left open at the end of its stream.
+    pub(super) fn end(&mut self) -> Vec<String> {
+        self.feed(b"\n\n\n")
+    }
+
     fn end_line(&mut self, complete: &mut Vec<String>) {
         let line = String::from_utf8_lossy(&self.line).into_owned();
         self.line.clear();
@@ -57,7 +62,10 @@ mod tests {
         let mut events = Events::default();
         let read = events.feed(b": hello\n\ndata: one\r\n\r\nevent: x\rdata:two\rdata: three\r\rid: 7\n\ndata: open");
         assert_eq!(read, ["one", "two\nthree"]);
-        assert_eq!(events.feed(b"\n\n"), ["open"]);
+        assert_eq!(events.end(), ["open"]);
+        events.feed(b"data: one\r");
+        assert_eq!(events.end(), ["one"]);
+        assert!(events.end().is_empty());
     }
 
     proptest! {
