@@ -240,7 +240,7 @@ impl House {
             broker: handle,
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
-            paths: config.paths.clone(),
+            run_dir: config.paths.run_dir.clone(),
             document: openapi::document(&entries, env!("CARGO_PKG_VERSION")),
         });
         let (chat_config, dashboard_config) = wiring::doors(config);

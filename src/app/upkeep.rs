@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use crate::approval;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::error::chain;
 use crate::base::shutdown::Shutdown;
 use crate::bus::{delivery, row};
 use crate::config::Retention;
 use crate::db::{Db, DbError};
-use crate::{approval, memory, policy, session, timeline};
+use crate::memory;
+use crate::policy;
+use crate::session;
+use crate::timeline;
 
 const INTERVAL: Duration = Duration::from_secs(3600);
 /// After the start, so that it does not compete with it.

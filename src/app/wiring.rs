@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use crate::agent;
+use crate::approval;
 use crate::base::secret::Secret;
+use crate::channel;
 use crate::config::{Config, Language, Missed, ToolRule};
-use crate::home::HubFacts;
-use crate::intent::LanguageId;
+use crate::home::{self, HubFacts};
+use crate::http;
+use crate::intent::{self, LanguageId};
 use crate::link::mqtt::{self, Address, AddressError, Will};
 use crate::policy::{self, Rate, Rates, Rule};
 use crate::provider::{self, Endpoint};
-use crate::{agent, approval, channel, home, http, intent, scheduler, tool};
+use crate::scheduler;
+use crate::tool;
 
 pub(super) fn policy(config: &Config) -> policy::Config {
     let rule = |rule: &ToolRule| match rule {

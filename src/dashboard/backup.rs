@@ -15,7 +15,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 const PIECES_LEN: usize = 4;
 
 pub(super) async fn stream(it: Arc<Dashboard>) -> Response {
-    let path = it.paths.run_dir.join(format!("backup-{}.db", random_hex(6)));
+    let path = it.run_dir.join(format!("backup-{}.db", random_hex(6)));
     if let Err(problem) = it.db.copy_to(path.clone()).await {
         let _ = std::fs::remove_file(&path);
         return unstored(&problem);

@@ -17,6 +17,7 @@ mod tasks;
 mod trace;
 mod ui;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +28,6 @@ use crate::api::Readiness;
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::channel::Intake;
-use crate::config::Paths;
 use crate::db::{Db, DbError};
 use crate::home::Home;
 use crate::http::{Access, Guard, Handler, Method, Request, Response, Route, error};
@@ -49,7 +49,8 @@ pub struct Dashboard {
     pub broker: Option<MqttHandle>,
     pub started: Instant,
     pub agent_id: String,
-    pub paths: Paths,
+    /// Where a copy of the database may lie while it is sent.
+    pub run_dir: PathBuf,
     /// The OpenAPI document of both ports.
     pub document: Value,
 }

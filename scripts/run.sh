@@ -1,0 +1,22 @@
+#!/bin/sh
+# Starts KafClaw from this clone, for who wants to use it: installs what is missing, builds the release, runs the gateway.
+# Arguments go to `kafclaw gateway`. The first build takes minutes, later ones seconds.
+set -eu
+
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+
+need_build
+say "Building (in $CARGO_TARGET_DIR) ..."
+cargo build --release --locked
+kafclaw=$CARGO_TARGET_DIR/release/kafclaw
+"$kafclaw" config validate >&2
+host=$("$kafclaw" config get gateway.host)
+port=$("$kafclaw" config get gateway.dashboardPort)
+
+say "
+  Dashboard  http://$host:$port/
+  Log in     with the token that this command prints:  $kafclaw token
+  Stop       with Ctrl-C
+"
+exec "$kafclaw" gateway "$@"

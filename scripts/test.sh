@@ -1,0 +1,12 @@
+#!/bin/sh
+# Runs every test, for who changes the code: installs what is missing (also a broker and a browser), builds, tests.
+# Arguments go to `cargo test`; the exit code and the last lines are its own. Nothing leaves this machine.
+set -eu
+
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+
+need_build
+need_broker
+need_browser
+exec cargo test --locked --no-fail-fast "$@"

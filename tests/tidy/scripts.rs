@@ -1,0 +1,73 @@
+//! Scripts: POSIX sh that stops at the first error, with a header that says what for and for whom.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::repo::{Finding, Repo};
+use crate::{expect_at, expect_none};
+
+/// A header of at least this many lines of comment.
+const HEADER_LINES_MIN: usize = 2;
+
+fn check(path: &str, text: &str) -> Vec<Finding> {
+    let finding = |line: usize, message: &str| Finding { path: path.to_owned(), line, message: message.to_owned() };
+    let mut findings = Vec::new();
+    let mut lines = text.lines();
+    if lines.next() != Some("#!/bin/sh") {
+        findings.push(finding(1, "the first line must be `#!/bin/sh`"));
+    }
+    if lines.take_while(|line| line.starts_with("# ")).count() < HEADER_LINES_MIN {
+        findings.push(finding(2, "a comment must say what the script does and for whom"));
+    }
+    let first = text.lines().enumerate().find(|(_, line)| !line.starts_with('#') && !line.trim().is_empty());
+    if first.is_none_or(|(_, line)| line != "set -eu") {
+        findings.push(finding(first.map_or(1, |(index, _)| index + 1), "the first command must be `set -eu`"));
+    }
+    findings
+}
+
+/// Path and text of every script.
+fn scripts(root: &Path) -> Vec<(String, String)> {
+    let folders = ["scripts", ".ci"].map(|folder| root.join(folder));
+    let mut found = Vec::new();
+    for path in folders
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flatten()
+        .map(|entry| entry.expect("an entry").path())
+    {
+        let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+        found.push((name, fs::read_to_string(&path).expect("UTF-8")));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_script_says_what_it_does_and_stops_at_errors() {
+    let scripts = scripts(&Repo::open().root);
+    assert!(scripts.iter().any(|(path, _)| path == "scripts/run.sh"), "no scripts were seen");
+    expect_none(scripts.iter().flat_map(|(path, text)| check(path, text)).collect());
+}
+
+#[test]
+fn every_script_can_be_run_and_is_understood_by_sh() {
+    let root = Repo::open().root;
+    for (path, _) in scripts(&root) {
+        let file = root.join(&path);
+        let mode = fs::metadata(&file).expect("a script").permissions().mode();
+        // `need.sh` is read by the others.
+        assert!(mode & 0o100 != 0 || path.ends_with("need.sh"), "{path} is not executable");
+        let output = Command::new("sh").arg("-n").arg(&file).output().expect("sh");
+        assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_silent_or_careless_script_is_found() {
+    expect_at(check("a.sh", "#!/bin/sh\n# What.\n# For whom.\nset -eu\n"), &[]);
+    expect_at(check("b.sh", "#!/bin/bash\nset -eu\n"), &["b.sh:1", "b.sh:2"]);
+    expect_at(check("c.sh", "#!/bin/sh\n# What.\n# For whom.\n\necho x\n"), &["c.sh:5"]);
+}
