@@ -15,9 +15,9 @@ use crate::base::id::EntityId;
 use crate::bus::Answered;
 use crate::db::{DbError, Tx};
 use crate::domain::call::{Call, Outcome};
-use crate::domain::household::{Action, CommandResult, Household};
+use crate::domain::household::{CommandResult, Household};
 use crate::domain::message::{Origin, Route};
-use crate::intent::{CancelWhich, Described, Intent, IntentKind, LanguageId, Noted, Pending, Say, TimerKind, When};
+use crate::intent::{CancelWhich, Intent, IntentKind, LanguageId, Noted, Order, Pending, Say, TimerKind, When};
 use crate::memory;
 use crate::tool::Audience;
 
@@ -51,10 +51,8 @@ impl Agent {
             }
         };
         match &intent.kind {
-            IntentKind::Command { targets, action, what } => {
-                let command = Command { targets: targets.clone(), action: action.clone(), what: what.clone() };
-                self.command(work, memo, &intent, command, judged).await
-            }
+            IntentKind::Command(order) => self.command(work, memo, &intent, std::slice::from_ref(order), judged).await,
+            IntentKind::Several { orders } => self.command(work, memo, &intent, orders, judged).await,
             IntentKind::Query { targets, about, what } => {
                 let household = self.ports.devices.household();
                 let text = self.say(&intent.language).answer(&household, targets, *about, what);
@@ -114,7 +112,7 @@ impl Agent {
         work: &Work,
         memo: Memo,
         intent: &Intent,
-        command: Command,
+        orders: &[Order],
         judged: Judged,
     ) -> Result<Answered, DbError> {
         fault::point("call.before_started");
@@ -122,18 +120,22 @@ impl Agent {
         let (id, step) = (work.ctx.task_id.clone(), Step::Commanded { intent: intent.clone() });
         self.db.write(move |tx| journal::add(tx, &id, &step, None, from).map(drop)).await?;
         fault::point("call.after_started");
-        let commands = command.targets.iter().map(|id| (id.clone(), command.action.clone())).collect();
-        let results = self.ports.devices.command(&work.ctx, commands).await;
+        let each =
+            |order: &Order| order.targets.iter().map(|id| (id.clone(), order.action.clone())).collect::<Vec<_>>();
+        let results = self.ports.devices.command(&work.ctx, orders.iter().flat_map(each).collect()).await;
         fault::point("call.after_effect");
         let household = self.ports.devices.household();
-        let named: Vec<(String, CommandResult)> =
-            results.into_iter().map(|(id, result)| (name_of(&household, &id), result)).collect();
-        let text = self.say(&intent.language).command(&command.what, &command.action, &named);
-        let outcome = outcome_of(&named, &text);
+        // One result for each command, in order: each order takes its own.
+        let mut named = results.into_iter().map(|(id, result)| (name_of(&household, &id), result));
+        let outcomes: Vec<(Order, Vec<(String, CommandResult)>)> =
+            orders.iter().map(|order| (order.clone(), named.by_ref().take(order.targets.len()).collect())).collect();
+        let text = self.say(&intent.language).commands(&outcomes);
+        let outcome = outcome_of(outcomes.iter().flat_map(|(_, results)| results), &text);
+        let touched = orders.iter().flat_map(|order| order.targets.iter().cloned()).collect();
         let span = Span { from, to: self.clock.now() };
         let (recorded, call) = (work.clone(), call_of(intent, "device_control"));
         let answer = Answer::new(text, Route::Intent)
-            .remembering(memo.clone(), after(&memo, intent, command.targets))
+            .remembering(memo.clone(), after(&memo, intent, touched))
             .judged(judged)
             .with(move |tx| record::tool_call(tx, &recorded, &call, &outcome, span));
         let answered = self.finish(work, answer).await;
@@ -231,12 +233,6 @@ impl Agent {
     }
 }
 
-struct Command {
-    targets: Vec<EntityId>,
-    action: Action,
-    what: Described,
-}
-
 enum Refusal {
     Said(Option<Judged>, String),
     Parked(Answered),
@@ -245,7 +241,7 @@ enum Refusal {
 /// The tool whose tier and rules decide about a sentence; none for what anybody may ask.
 fn tool_of(kind: &IntentKind) -> Option<&'static str> {
     Some(match kind {
-        IntentKind::Command { .. } => "device_control",
+        IntentKind::Command(_) | IntentKind::Several { .. } => "device_control",
         IntentKind::Query { .. } => "device_state",
         IntentKind::SetTimer { .. } | IntentKind::SetAlarm { .. } | IntentKind::SetReminder { .. } => "set_timer",
         IntentKind::ListTimers => "list_timers",
@@ -270,10 +266,11 @@ fn name_of(household: &Household, id: &EntityId) -> String {
     household.entity(id).map_or_else(|| id.to_string(), |(_, entity)| entity.name.clone())
 }
 
-fn outcome_of(results: &[(String, CommandResult)], text: &str) -> Outcome {
-    let worked =
-        results.iter().all(|(_, result)| matches!(result, CommandResult::Confirmed | CommandResult::NotConfirmed));
-    if worked && !results.is_empty() { Outcome::done(text) } else { Outcome::failed(text) }
+fn outcome_of<'r>(results: impl Iterator<Item = &'r (String, CommandResult)>, text: &str) -> Outcome {
+    let mut results = results.peekable();
+    let is_any = results.peek().is_some();
+    let worked = results.all(|(_, result)| matches!(result, CommandResult::Confirmed | CommandResult::NotConfirmed));
+    if worked && is_any { Outcome::done(text) } else { Outcome::failed(text) }
 }
 
 fn reminder(kind: TimerKind, label: String, when: &When) -> NewReminder {

@@ -289,6 +289,14 @@ async fn german_works_and_it_means_the_last_one() {
 }
 
 #[tokio::test]
+async fn two_commands_of_one_sentence_are_both_done_and_both_told() {
+    let house = House::started(Config::default()).await;
+    let answered = house.ask("turn on the kitchen lamp and turn off the desk lamp").await;
+    assert_eq!(answered.text(), "The kitchen lamp is on. The desk lamp is off.");
+    assert_eq!(house.sent(), [("kitchen".to_owned(), Action::TurnOn), ("desk".to_owned(), Action::TurnOff)]);
+}
+
+#[tokio::test]
 async fn an_ambiguous_name_is_asked_back_and_the_answer_is_understood() {
     let house = House::started(Config::default()).await;
     let question = house.ask("turn on the lamp").await;
@@ -376,11 +384,11 @@ async fn an_interrupted_command_of_a_sentence_is_told_and_not_repeated() {
     let now = house.clock.now();
     let intent = intent::Intent {
         language: intent::LanguageId::new("en"),
-        kind: intent::IntentKind::Command {
+        kind: intent::IntentKind::Command(intent::Order {
             targets: vec![EntityId::from("kitchen")],
             action: Action::TurnOn,
             what: intent::Described { words: "the kitchen lamp".to_owned(), number: intent::GrammaticalNumber::One },
-        },
+        }),
     };
     house
         .db

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kind::{Described, GrammaticalNumber, Intent, IntentKind, LanguageId};
+use super::kind::{Described, GrammaticalNumber, Intent, IntentKind, LanguageId, Order};
 use super::language::{Language, Particle};
 use super::matcher::Recognition;
 use super::normalize::Sentence;
@@ -136,12 +136,12 @@ impl Question {
     }
 
     fn chosen(&self, language: &Language, choices: Vec<&Choice>) -> Recognition {
-        let number = if choices.len() > 1 { GrammaticalNumber::Many } else { GrammaticalNumber::One };
         let names: Vec<&str> = choices.iter().map(|choice| choice.name.as_str()).collect();
+        let number = language.number_of(&names);
         let what = Described { words: language.replies.names(language, &names), number };
         let targets: Vec<EntityId> = choices.iter().flat_map(|choice| choice.targets.iter().cloned()).collect();
         let kind = match self.waiting.clone() {
-            IntentKind::Command { action, .. } => IntentKind::Command { targets, action, what },
+            IntentKind::Command(order) => IntentKind::Command(Order { targets, what, ..order }),
             IntentKind::Query { about, .. } => IntentKind::Query { targets, about, what },
             other => other,
         };

@@ -2,17 +2,17 @@
 
 use super::choose::{self, Question};
 use super::class::ClassId;
-use super::kind::{CancelWhich, Described, GrammaticalNumber, Intent, IntentKind, Sense, TimerKind};
-use super::language::{Color, Language, Particle};
+use super::due::Prefer;
+use super::kind::{CancelWhich, Described, GrammaticalNumber, Intent, IntentKind, Order, Sense, TimerKind};
+use super::language::{Color, Language};
 use super::matcher::{Context, Recognition};
 use super::normalize::Sentence;
 use super::query;
-use super::resolve::{Phrase, Quantity, Targets};
-use super::suit::{Chosen, choose};
+use super::resolve::{Phrase, Quantity, Scope, Targets};
+use super::suit::{Chosen, choose, suits};
 use super::template::Slot;
 use super::trie::{Capture, Reading};
 use super::vocabulary::{EntityRow, Row, Vocabulary};
-use super::when::Prefer;
 use crate::domain::household::{Action, EntityKind};
 
 /// One step of "brighter", in percent.
@@ -21,6 +21,8 @@ const BRIGHTNESS_STEP: f64 = 20.0;
 const TEMPERATURE_STEP: f64 = 1.0;
 /// A reading whose targets do not exist loses against every other.
 const NOT_FOUND_COST: i32 = 1000;
+/// A reading whose targets cannot do what it says loses against one whose targets can.
+const NOT_SUITED_COST: i32 = 200;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Unit {
@@ -59,6 +61,7 @@ impl Hearing<'_> {
         match slot {
             Slot::Value => self.value(at).map(|(_, _, end)| end),
             Slot::Color => self.color(at).map(|(_, end)| end),
+            Slot::Mode => self.mode_at(at).map(|(_, end)| end),
             Slot::Duration => self.language.time.duration(self.sentence, at, len).map(|(_, end)| end),
             Slot::When => {
                 self.language.time.when(self.sentence, at, len, self.context.now, Prefer::Soonest).map(|(_, end)| end)
@@ -192,7 +195,10 @@ impl Hearing<'_> {
             | Sense::FullBrightness
             | Sense::HalfBrightness
             | Sense::SetBrightness => "light",
-            _ => return Some(Phrase { rows, located, quantity: Quantity::All, ..Phrase::default() }),
+            _ => {
+                let scope = Scope::Everything;
+                return Some(Phrase { rows, located, scope, quantity: Quantity::All, ..Phrase::default() });
+            }
         };
         let class = ClassId::named(class)?;
         rows.retain(|row| self.vocabulary.row(*row).classes & class.bit() != 0);
@@ -212,19 +218,31 @@ impl Hearing<'_> {
             let what = self.said(reading)?;
             return Some((self.intent(IntentKind::NotFound { what }), NOT_FOUND_COST));
         };
+        if reading.literals == 0 && !self.is_clear_without_verb(reading, phrase) {
+            return None;
+        }
         let action = self.action(reading, self.vocabulary.row(rows[0]))?;
+        let can = |row: &Row| suits(reading.sense, self.vocabulary.row(*row));
+        let each_part_can = phrase.parts.iter().all(|part| part.iter().any(can));
+        let cost = if each_part_can && rows.iter().any(can) { 0 } else { NOT_SUITED_COST };
         let targets = |rows: &[Row]| rows.iter().map(|row| self.vocabulary.row(*row).id.clone()).collect();
         match &chosen {
             Chosen::OneOf(rows) => {
                 let what = Described { words: String::new(), number: GrammaticalNumber::One };
-                let waiting = IntentKind::Command { targets: Vec::new(), action, what };
-                Some((Recognition::Ask(self.question(rows, waiting)), 0))
+                let waiting = IntentKind::Command(Order { targets: Vec::new(), action, what });
+                Some((Recognition::Ask(self.question(rows, waiting)), cost))
             }
             _ => {
                 let what = self.described(reading, phrase, rows);
-                Some((self.intent(IntentKind::Command { targets: targets(rows), action, what }), 0))
+                Some((self.intent(IntentKind::Command(Order { targets: targets(rows), action, what })), cost))
             }
         }
+    }
+
+    /// "Kitchen lamp 30 %" is a command, "bedroom 21" may be anything.
+    fn is_clear_without_verb(&self, reading: &Reading, phrase: &Phrase) -> bool {
+        let value = self.capture(reading, Slot::Value).and_then(|capture| self.value(capture.from));
+        phrase.scope != Scope::Place && value.is_none_or(|(_, unit, _)| unit != Unit::Unsaid)
     }
 
     fn question(&self, rows: &[Row], waiting: IntentKind) -> Question {
@@ -239,6 +257,8 @@ impl Hearing<'_> {
         let amount = |default: f64| value.map_or(default, |(value, _)| value);
         let percent = |value: f64| value.clamp(0.0, 100.0);
         Some(match reading.sense {
+            Sense::TurnOn if first.kind == EntityKind::Valve => Action::Open,
+            Sense::TurnOff if first.kind == EntityKind::Valve => Action::Close,
             Sense::TurnOn => Action::TurnOn,
             Sense::TurnOff => Action::TurnOff,
             Sense::Toggle => Action::Toggle,
@@ -283,9 +303,16 @@ impl Hearing<'_> {
         })
     }
 
+    /// The devices' own words come before the language's.
+    fn mode_at(&self, at: usize) -> Option<(&str, usize)> {
+        let len = self.sentence.len();
+        let own = self.vocabulary.options.longest(self.sentence, at, len);
+        let (mode, end) = own.or_else(|| self.language.modes.longest(self.sentence, at, len))?;
+        Some((mode, end))
+    }
+
     fn mode(&self, capture: Capture, kind: EntityKind) -> Option<Action> {
-        let said = self.sentence.span(capture.from, capture.to);
-        let mode = self.vocabulary.options.get(said).or_else(|| self.language.modes.get(said))?.clone();
+        let mode = self.mode_at(capture.from)?.0.to_owned();
         Some(if kind == EntityKind::Select { Action::Select { option: mode } } else { Action::SetMode { mode } })
     }
 
@@ -316,56 +343,6 @@ impl Hearing<'_> {
 
     pub fn capture(&self, reading: &Reading, slot: Slot) -> Option<Capture> {
         reading.captures.iter().copied().find(|capture| capture.slot == slot)
-    }
-
-    /// The person's own words for target and place.
-    pub fn said(&self, reading: &Reading) -> Option<String> {
-        let words = |slot| self.capture(reading, slot).map(|capture| self.sentence.written(capture.from, capture.to));
-        match (words(Slot::Target), words(Slot::Place)) {
-            (Some(target), Some(place)) => Some(format!("{target} {place}")),
-            (target, place) => target.or(place).map(str::to_owned),
-        }
-    }
-
-    /// How the answer names what was chosen: the person's words in the nominative, or the names where there were no words.
-    pub fn described(&self, reading: &Reading, phrase: &Phrase, rows: &[Row]) -> Described {
-        let several = rows.len() > 1 && matches!(phrase.quantity, Quantity::Many | Quantity::All | Quantity::Any);
-        let number = phrase.number.unwrap_or(if several { GrammaticalNumber::Many } else { GrammaticalNumber::One });
-        let said =
-            self.said(reading).filter(|said| !phrase.recent && said.chars().any(char::is_lowercase) | !said.is_ascii());
-        let Some(said) = said else {
-            let names: Vec<&str> = rows.iter().map(|row| self.vocabulary.row(*row).name.as_str()).collect();
-            let number = if rows.len() > 1 { GrammaticalNumber::Many } else { GrammaticalNumber::One };
-            return Described { words: self.language.replies.names(self.language, &names), number };
-        };
-        let everything = self.language.particles.get(Sentence::new(&said).span(0, 1)) == Some(&Particle::Everything);
-        let number = if everything { GrammaticalNumber::One } else { number };
-        Described { words: self.nominative(&said, phrase), number }
-    }
-
-    /// "den Ventilator" becomes "der Ventilator", "kitchen lamp" becomes "the kitchen lamp".
-    fn nominative(&self, said: &str, phrase: &Phrase) -> String {
-        let words = &self.language.words;
-        let mut fixed: Vec<&str> = said.split_whitespace().collect();
-        for pair in words.nominative.chunks_exact(2) {
-            if let Some(first) = fixed.first_mut()
-                && first.to_lowercase() == pair[0]
-            {
-                *first = &pair[1];
-            }
-        }
-        let joined = fixed.join(" ");
-        let sentence = Sentence::new(&joined);
-        let bare = self.language.particles.longest(&sentence, 0, sentence.len()).is_none();
-        let own_name = phrase.quality >= 8
-            && !words
-                .common
-                .iter()
-                .any(|word| Sentence::new(word).joined() == sentence.token(sentence.len().saturating_sub(1)));
-        match words.definite.first() {
-            Some(definite) if bare && !own_name && !joined.contains(['\'', '’']) => format!("{definite} {joined}"),
-            _ => joined,
-        }
     }
 }
 

@@ -34,10 +34,10 @@ pub struct Intent {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum IntentKind {
-    Command {
-        targets: Vec<EntityId>,
-        action: Action,
-        what: Described,
+    Command(Order),
+    /// Commands of one sentence, in its order.
+    Several {
+        orders: Vec<Order>,
     },
     Query {
         targets: Vec<EntityId>,
@@ -81,6 +81,14 @@ pub enum IntentKind {
     Thanks,
     /// "Never mind": the pending question is dropped.
     NeverMind,
+}
+
+/// One action for some entities.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Order {
+    pub targets: Vec<EntityId>,
+    pub action: Action,
+    pub what: Described,
 }
 
 /// How the answer calls the targets: the person's own words where possible.

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::IntentError;
 use super::class::ClassId;
-use super::kind::{LanguageId, Sense};
+use super::kind::{GrammaticalNumber, LanguageId, Sense};
+use super::normalize::Sentence;
 use super::number::Numbers;
 use super::phrases::Phrases;
 use super::say::reply::{Replies, ReplyKey, ReplyText};
@@ -148,6 +149,21 @@ pub struct Language {
     pub weekdays: [String; 7],
 }
 
+impl Language {
+    /// Whether names are one thing to the language: "kitchen lamp", but "bedroom blinds" and "lamp, fan".
+    pub fn number_of(&self, names: &[&str]) -> GrammaticalNumber {
+        let is_plural = |name: &str| {
+            let words = Sentence::new(name);
+            let last = words.len().checked_sub(1).map(|last| words.token(last));
+            last.and_then(|last| self.classes.get(last)).is_some_and(|(_, form)| *form == WordForm::Many)
+        };
+        match names {
+            [name] if !is_plural(name) => GrammaticalNumber::One,
+            _ => GrammaticalNumber::Many,
+        }
+    }
+}
+
 impl LanguageFile {
     pub fn parse(file: &str, text: &str) -> Result<Self, IntentError> {
         let parsed: Self = toml::from_str(text)
@@ -200,7 +216,7 @@ impl LanguageFile {
                     Err(source) => {
                         return Err(IntentError::Template {
                             file: file.to_owned(),
-                            key: format!("intents.{sense:?}[{index}]"),
+                            key: place_of(*sense, index),
                             source,
                         });
                     }
@@ -275,7 +291,7 @@ impl LanguageFile {
             for (index, text) in templates.iter().enumerate() {
                 let pattern = template::parse(text, &self.rules).map_err(|source| IntentError::Template {
                     file: file.to_owned(),
-                    key: format!("intents.{sense:?}[{index}]"),
+                    key: place_of(*sense, index),
                     source,
                 })?;
                 trie.insert(&pattern, *sense);
@@ -284,6 +300,22 @@ impl LanguageFile {
         trie.finish();
         Ok(trie)
     }
+}
+
+fn place_of(sense: Sense, index: usize) -> String {
+    format!("intents.{}[{index}]", snake_case(&format!("{sense:?}")))
+}
+
+/// A name of this code as the files write it.
+pub fn snake_case(name: &str) -> String {
+    let mut written = String::new();
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !written.is_empty() {
+            written.push('_');
+        }
+        written.push(character.to_ascii_lowercase());
+    }
+    written
 }
 
 /// The first word of each day's list is how the day is written.

@@ -7,6 +7,7 @@ use chrono::NaiveDateTime;
 
 use super::choose::Question;
 use super::command::Hearing;
+use super::join::Joined;
 use super::kind::{Intent, LanguageId};
 use super::language::{Language, LanguageFile};
 use super::normalize::Sentence;
@@ -105,15 +106,16 @@ impl Matcher {
         let recent: Vec<Row> = context.recent.iter().filter_map(|id| vocabulary.row_of(id)).collect();
         let mut best: Option<(i32, Recognition)> = None;
         for language in self.in_order(context) {
-            let shorter = without_politeness(language, &sentence);
-            // The sentence as it is comes first: "please" may be somebody's lamp.
-            for (sentence, bonus) in std::iter::once((&sentence, 1)).chain(shorter.iter().map(|shorter| (shorter, 0))) {
-                let hearing = Hearing { language, vocabulary, sentence, context, recent: &recent };
-                if let Some((score, recognition)) = hearing.best()
-                    && best.as_ref().is_none_or(|(other, _)| score + bonus > *other)
-                {
-                    best = Some((score + bonus, recognition));
-                }
+            if let Some((score, recognition)) = hear(language, vocabulary, &sentence, context, &recent)
+                && best.as_ref().is_none_or(|(other, _)| score > *other)
+            {
+                best = Some((score, recognition));
+            }
+        }
+        if best.as_ref().is_none_or(|(score, _)| *score < 0) {
+            let joined = |language| Joined { language, vocabulary, sentence: &sentence, context }.recognize(&recent);
+            if let Some(several) = self.in_order(context).find_map(joined) {
+                return several;
             }
         }
         best.map_or(Recognition::Nothing, |(_, recognition)| recognition)
@@ -143,6 +145,25 @@ impl Matcher {
             .iter()
             .filter(is_current)
             .chain(self.languages.iter().filter(move |language| !is_current(language)))
+    }
+}
+
+/// What a sentence means in one language, and how well that fits.
+pub(super) fn hear(
+    language: &Language,
+    vocabulary: &Vocabulary,
+    sentence: &Sentence<'_>,
+    context: &Context,
+    recent: &[Row],
+) -> Option<(i32, Recognition)> {
+    // The sentence as it is comes first: "please" may be somebody's lamp.
+    let best =
+        Hearing { language, vocabulary, sentence, context, recent }.best().map(|(score, found)| (score + 1, found));
+    let polite = without_politeness(language, sentence)
+        .and_then(|sentence| Hearing { language, vocabulary, sentence: &sentence, context, recent }.best());
+    match (best, polite) {
+        (Some(best), Some(polite)) => Some(if polite.0 > best.0 { polite } else { best }),
+        (best, polite) => best.or(polite),
     }
 }
 

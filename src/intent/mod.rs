@@ -9,6 +9,9 @@
 mod choose;
 mod class;
 mod command;
+mod described;
+mod due;
+mod join;
 mod kind;
 mod language;
 mod matcher;
@@ -30,8 +33,8 @@ use std::path::PathBuf;
 
 pub use choose::{Choice, Question};
 pub use kind::{
-    About, CancelWhich, Condition, Described, GrammaticalNumber, Intent, IntentKind, LanguageId, LocalTime, TimerKind,
-    When,
+    About, CancelWhich, Condition, Described, GrammaticalNumber, Intent, IntentKind, LanguageId, LocalTime, Order,
+    TimerKind, When,
 };
 pub use matcher::{Context, Matcher, Recognition};
 pub use say::moment::Pending;

@@ -231,7 +231,7 @@ fn fold_into(text: &str, folded: &mut String) {
             let is_mark = ('\u{300}'..='\u{36f}').contains(character);
             !is_mark && !character.is_whitespace() && class(*character) != Class::Silent
         };
-        folded.extend(cased.nfkd().filter(is_kept));
+        folded.extend(cased.nfkd().filter(is_kept).map(without_stroke));
     }
     if text.starts_with('−') {
         folded.replace_range(start..start + '−'.len_utf8(), "-");
@@ -241,6 +241,20 @@ fn fold_into(text: &str, folded: &mut String) {
         folded.replace_range(start.., &dotted);
     }
     one_umlaut_spelling(folded, start);
+}
+
+/// Letters whose stroke or missing dot is no mark that could be taken off.
+fn without_stroke(letter: char) -> char {
+    match letter {
+        'ł' => 'l',
+        'ø' => 'o',
+        'đ' => 'd',
+        'ħ' => 'h',
+        'ı' => 'i',
+        'æ' => 'a',
+        'œ' => 'o',
+        _ => letter,
+    }
 }
 
 /// `ae`, `oe`, `ue` become the bare vowel, as the diacritic did, except after a vowel or q, where they are two sounds ("neue").
@@ -270,6 +284,7 @@ mod tests {
         check("Kueche", "kuche");
         check("Ku\u{308}che", "kuche");
         check("Straßen-LAMPE", "strassen lampe");
+        check("Łódź Smørrebrød Œuvre", "lodz smorrebrod ouvre");
         check("What’s up?", "whats up");
         check("Anna's lamp!", "annas lamp");
         check("neue blaue Quelle", "neue blaue quelle");

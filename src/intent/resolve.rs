@@ -24,6 +24,8 @@ pub struct Phrase {
     /// Among several, these bear exactly the name that was said.
     pub preferred: Vec<Row>,
     pub classes: u32,
+    /// The parts of a list.
+    pub parts: Vec<Vec<Row>>,
     /// Higher is a better reading of the words.
     pub quality: i32,
 }
@@ -65,6 +67,8 @@ struct Draft {
     /// Something was said besides small words.
     has_content: bool,
     has_things: bool,
+    /// The last word was a preposition: something is missing.
+    is_open: bool,
 }
 
 impl Targets<'_> {
@@ -153,8 +157,10 @@ impl Targets<'_> {
             let fits = |row: &Row| !inherits || self.vocabulary.row(*row).classes & class.classes == class.classes;
             place.rows.iter().copied().filter(fits).collect()
         };
-        let mut rows = of_class(&left, &right);
-        rows.extend(of_class(&right, &left));
+        let (first, last) = (of_class(&left, &right), of_class(&right, &left));
+        let mut rows: Vec<Row> = first.iter().chain(&last).copied().collect();
+        let mut parts = if left.parts.is_empty() { vec![first] } else { left.parts };
+        parts.push(last);
         rows.sort_unstable();
         rows.dedup();
         Phrase {
@@ -163,6 +169,7 @@ impl Targets<'_> {
             number: Some(GrammaticalNumber::Many),
             scope: if left.scope == right.scope { left.scope } else { Scope::Named },
             located: true,
+            parts,
             quality: left.quality.min(right.quality),
             ..Phrase::default()
         }
@@ -190,6 +197,7 @@ impl Targets<'_> {
             return self.word(draft, at, to);
         };
         let named = names.filter(|(_, name_end)| *name_end == end).map(|(named, _)| named);
+        draft.is_open = false;
         if let Some(named) = named
             && !named.places.is_empty()
         {
@@ -215,7 +223,8 @@ impl Targets<'_> {
 
     fn particle(&self, draft: &mut Draft, particle: Particle) -> Option<()> {
         match particle {
-            Particle::Article | Particle::Preposition => {}
+            Particle::Article => {}
+            Particle::Preposition => draft.is_open = true,
             Particle::All => draft.phrase.quantity = Quantity::All,
             Particle::Any => draft.phrase.quantity = Quantity::Any,
             Particle::Everything => {
@@ -239,6 +248,7 @@ impl Targets<'_> {
 
     /// A word that is only part of names, a plural, or a compound.
     fn word(&self, draft: &mut Draft, at: usize, to: usize) -> Option<usize> {
+        draft.is_open = false;
         let token = self.sentence.token(at);
         if let Some(rows) = self.vocabulary.with_word(token) {
             draft.things(rows.to_vec(), 1);
@@ -314,7 +324,7 @@ impl Targets<'_> {
     }
 
     fn finished(&self, draft: Draft) -> Option<Phrase> {
-        if !draft.has_content {
+        if !draft.has_content || draft.is_open {
             return None;
         }
         let mut phrase = draft.phrase;

@@ -18,10 +18,9 @@ pub enum Chosen {
 pub fn suits(sense: Sense, row: &EntityRow) -> bool {
     use EntityKind as K;
     match sense {
-        Sense::TurnOn => {
-            matches!(row.kind, K::Light | K::Switch | K::Fan | K::Climate | K::Siren | K::Humidifier | K::Scene)
-        }
-        Sense::TurnOff | Sense::Toggle => {
+        Sense::TurnOn => row.kind == K::Scene || suits(Sense::TurnOff, row),
+        Sense::TurnOff => row.kind == K::Valve || suits(Sense::Toggle, row),
+        Sense::Toggle => {
             matches!(row.kind, K::Light | K::Switch | K::Fan | K::Climate | K::Siren | K::Humidifier)
         }
         Sense::SetValue => {

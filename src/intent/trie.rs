@@ -213,14 +213,13 @@ impl Walk<'_, '_> {
     fn fill(&mut self, slot: Slot, next: u32, at: usize, literals: usize) {
         let len = self.ids.len();
         match slot {
-            Slot::Value | Slot::Color | Slot::Duration | Slot::When => {
+            Slot::Value | Slot::Color | Slot::Mode | Slot::Duration | Slot::When => {
                 if let Some(end) = (self.ends)(slot, at) {
                     self.step(Capture { slot, from: at, to: end }, next, literals);
                 }
             }
-            Slot::Target | Slot::Place | Slot::Text | Slot::Label | Slot::Mode => {
-                let longest =
-                    if matches!(slot, Slot::Label | Slot::Mode) { (at + LABEL_TOKENS_MAX).min(len) } else { len };
+            Slot::Target | Slot::Place | Slot::Text | Slot::Label => {
+                let longest = if slot == Slot::Label { (at + LABEL_TOKENS_MAX).min(len) } else { len };
                 for end in (at + 1..=longest).rev().filter(|end| self.goes_on(next, *end)).collect::<Vec<_>>() {
                     self.step(Capture { slot, from: at, to: end }, next, literals);
                 }

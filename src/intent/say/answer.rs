@@ -4,7 +4,7 @@ use super::Say;
 use super::reply::{ReplyKey, begins_with_preposition, number};
 use crate::base::id::EntityId;
 use crate::domain::household::{Entity, EntityKind, Household};
-use crate::intent::kind::{About, Condition, Described, GrammaticalNumber};
+use crate::intent::kind::{About, Condition, Described};
 
 /// Readings that are read out one by one.
 const READINGS_SAID_MAX: usize = 8;
@@ -76,7 +76,7 @@ impl Say<'_> {
     }
 
     fn are(&self, names: &[&str], condition: Condition) -> String {
-        let number = if names.len() == 1 { GrammaticalNumber::One } else { GrammaticalNumber::Many };
+        let number = self.language.number_of(names);
         let words = self.language.replies.names(self.language, names);
         self.numbered(ReplyKey::IsState, number, &[("what", &words), ("state", &self.word(condition))])
     }

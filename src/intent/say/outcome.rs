@@ -3,7 +3,7 @@
 use super::Say;
 use super::reply::{ReplyKey, capitalized, number};
 use crate::domain::household::{Action, CommandResult, Rgb};
-use crate::intent::kind::{Described, GrammaticalNumber};
+use crate::intent::kind::{Described, Order};
 use crate::intent::language::Color;
 
 impl Say<'_> {
@@ -39,6 +39,18 @@ impl Say<'_> {
         said.join(" ")
     }
 
+    /// The same for each of several commands; what they have in common is said once.
+    pub fn commands(&self, outcomes: &[(Order, Vec<(String, CommandResult)>)]) -> String {
+        let mut said: Vec<String> = Vec::new();
+        for (order, results) in outcomes {
+            let sentence = self.command(&order.what, &order.action, results);
+            if !said.contains(&sentence) {
+                said.push(sentence);
+            }
+        }
+        said.join(" ")
+    }
+
     /// There is no such thing in this home.
     pub fn not_found(&self, what: &str) -> String {
         self.one(ReplyKey::NotFound, &[("what", what)])
@@ -50,7 +62,7 @@ impl Say<'_> {
     }
 
     fn called(&self, names: &[&str]) -> Described {
-        let number = if names.len() == 1 { GrammaticalNumber::One } else { GrammaticalNumber::Many };
+        let number = self.language.number_of(names);
         Described { words: self.language.replies.names(self.language, names), number }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::intent::kind::GrammaticalNumber;
-use crate::intent::language::Language;
+use crate::intent::language::{Language, snake_case};
 use crate::intent::normalize::Sentence;
 
 macro_rules! keys {
@@ -54,7 +54,7 @@ impl Replies {
     /// Fails with the first key that has no text.
     pub fn new(texts: BTreeMap<ReplyKey, ReplyText>) -> Result<Self, String> {
         match KEYS.iter().find(|key| !texts.contains_key(key)) {
-            Some(missing) => Err(snake_case(*missing)),
+            Some(missing) => Err(snake_case(&format!("{missing:?}"))),
             None => Ok(Self { texts }),
         }
     }
@@ -138,17 +138,6 @@ fn fill(text: &str, values: &[(&str, &str)]) -> String {
 pub fn capitalized(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
-}
-
-fn snake_case(key: ReplyKey) -> String {
-    let mut name = String::new();
-    for character in format!("{key:?}").chars() {
-        if character.is_ascii_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(character.to_ascii_lowercase());
-    }
-    name
 }
 
 /// A number without a needless fraction.

@@ -47,11 +47,34 @@ fn simple(id: &str, name: &str, room: Option<&str>, kind: EntityKind) -> Device 
     let abilities = match kind {
         EntityKind::Light => light(),
         EntityKind::Climate => {
-            Abilities { range: Some(Range { min: 5.0, max: 30.0, step: 0.5 }), ..Abilities::default() }
+            let options = ["heat", "auto", "eco"].map(str::to_owned).into();
+            Abilities { range: Some(Range { min: 5.0, max: 30.0, step: 0.5 }), options, ..Abilities::default() }
         }
         _ => Abilities { on_off: true, ..Abilities::default() },
     };
     device(name, room, vec![entity(id, name, kind, None, abilities)])
+}
+
+fn fan() -> Device {
+    let mut fan = simple("fan", "Bathroom fan", Some("bath"), EntityKind::Fan);
+    fan.aliases = vec!["Lüfter".to_owned()];
+    fan.entities[0].abilities.options = vec!["low".to_owned(), "high".to_owned()];
+    fan
+}
+
+/// A contact with a battery, as most are.
+fn back_door() -> Device {
+    let sensor = |id: &str, name: &str, kind, class| entity(id, name, kind, Some(class), Abilities::default());
+    let mut door = device(
+        "Back door",
+        Some("kitchen"),
+        vec![
+            sensor("back_door", "Back door", EntityKind::BinarySensor, "door"),
+            sensor("back_door_battery", "Back door battery", EntityKind::Sensor, "battery"),
+        ],
+    );
+    door.aliases = vec!["Hintertür".to_owned()];
+    door
 }
 
 pub(super) fn house() -> Household {
@@ -101,12 +124,19 @@ pub(super) fn house() -> Household {
             )],
         ),
         simple("movie", "Movie night", None, EntityKind::Scene),
+        fan(),
+        simple("sprinkler", "Garden sprinkler", Some("garden"), EntityKind::Valve),
+        simple("doorbell", "Chime", None, EntityKind::Button),
+        back_door(),
+        simple("tree", "Weihnachtsbaum 🎄", None, EntityKind::Switch),
     ];
     let rooms = vec![
         Room { aliases: vec!["Küche".to_owned()], ..room("kitchen", "Kitchen", Some("Downstairs")) },
         Room { aliases: vec!["Wohnzimmer".to_owned()], ..room("living", "Living room", Some("Downstairs")) },
         Room { aliases: vec!["Schlafzimmer".to_owned()], ..room("bedroom", "Bedroom", Some("Upstairs")) },
         room("garage", "Garage", None),
+        Room { aliases: vec!["Badezimmer".to_owned()], ..room("bath", "Bathroom", Some("Upstairs")) },
+        Room { aliases: vec!["Garten".to_owned()], ..room("garden", "Garden", None) },
     ];
     let groups = vec![Group {
         name: "Christmas lights".to_owned(),

@@ -1,6 +1,9 @@
 //! Whole sentences, each with what it means. `en.txt` and `de.txt` are tables: `sentence => meaning`.
 
+mod files;
+mod flows;
 mod house;
+mod replies;
 
 use chrono::NaiveDate;
 use proptest::prelude::*;
@@ -50,8 +53,12 @@ fn short_kind(kind: &IntentKind) -> String {
         other => other.to_string().replace('"', ""),
     };
     match kind {
-        IntentKind::Command { targets, action, .. } => {
+        IntentKind::Command(Order { targets, action, .. }) => {
             format!("{}: {}", words(serde_json::to_value(action).expect("JSON")), list(targets))
+        }
+        IntentKind::Several { orders } => {
+            let parts = orders.iter().map(|order| short_kind(&IntentKind::Command(order.clone())));
+            parts.collect::<Vec<_>>().join(" + ")
         }
         IntentKind::Query { targets, about, .. } => {
             format!("{}? {}", words(serde_json::to_value(about).expect("JSON")), list(targets))
@@ -87,7 +94,7 @@ fn check_table(language: &str, table: &str) {
         }
     }
     assert!(wrong.is_empty(), "{} of {count} sentences are misunderstood:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(count >= 120, "only {count} sentences");
+    assert!(count >= 150, "only {count} sentences");
 }
 
 #[test]
@@ -101,35 +108,87 @@ fn german_sentences_mean_what_the_table_says() {
 }
 
 #[test]
-fn a_question_back_is_answered_by_name_number_all_or_never_mind() {
-    let (matcher, home) = (matcher(), house());
-    let vocabulary = matcher.vocabulary(&home);
-    let context = Context::at(now());
-    let Recognition::Ask(question) = matcher.recognize(&vocabulary, "turn on the bedroom lamp", None, &context) else {
-        panic!("not asked back")
-    };
-    for (answer, meaning) in [
-        ("the desk one", "turn_on: desk_lamp"),
-        ("Desk", "turn_on: desk_lamp"),
-        ("reading lamp please", "turn_on: reading_lamp"),
-        ("both", "turn_on: desk_lamp reading_lamp"),
-        ("never mind", "never_mind"),
-        ("what time is it", "time"),
-        ("turn off the coffee machine", "turn_off: coffee_machine"),
-    ] {
-        let stored: Question =
-            serde_json::from_value(serde_json::to_value(&question).expect("JSON")).expect("a question");
-        let found = short(&matcher.recognize(&vocabulary, answer, Some(&stored), &context));
-        assert_eq!(found, meaning, "{answer}");
-    }
-}
-
-#[test]
 fn a_home_of_two_hundred_devices_stays_small_and_understandable() {
     let matcher = matcher();
     assert!(matcher.nodes() < 40_000, "{} nodes", matcher.nodes());
     let home = house::large(200);
     assert_eq!(short(&heard(&matcher, &home, "turn on lamp number 137", "en")), "turn_on: lamp_137");
+}
+
+/// `number` as people write it, below a hundred.
+fn spelled(language: &str, number: usize) -> String {
+    let units: [&str; 20] = if language == "de" {
+        [
+            "null",
+            "eins",
+            "zwei",
+            "drei",
+            "vier",
+            "fünf",
+            "sechs",
+            "sieben",
+            "acht",
+            "neun",
+            "zehn",
+            "elf",
+            "zwölf",
+            "dreizehn",
+            "vierzehn",
+            "fünfzehn",
+            "sechzehn",
+            "siebzehn",
+            "achtzehn",
+            "neunzehn",
+        ]
+    } else {
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
+    };
+    let tens: [&str; 8] = if language == "de" {
+        ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
+    } else {
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+    };
+    match (number / 10, number % 10) {
+        (0 | 1, _) => units[number].to_owned(),
+        (ten, 0) => tens[ten - 2].to_owned(),
+        (ten, 1) if language == "de" => format!("einund{}", tens[ten - 2]),
+        (ten, unit) if language == "de" => format!("{}und{}", units[unit], tens[ten - 2]),
+        (ten, unit) => format!("{}-{}", tens[ten - 2], units[unit]),
+    }
+}
+
+#[test]
+fn every_number_below_a_hundred_is_understood_in_words_as_in_digits() {
+    let (matcher, home) = (matcher(), house());
+    for (language, start) in [("en", "set the kitchen lamp to"), ("de", "stell die Küchenlampe auf")] {
+        for number in 0..100 {
+            let meaning = |value: &str| short(&heard(&matcher, &home, &format!("{start} {value} %"), language));
+            let expected = format!("set_brightness {number}.0: kitchen_lamp");
+            assert_eq!(meaning(&spelled(language, number)), expected);
+            assert_eq!(meaning(&number.to_string()), expected);
+        }
+    }
 }
 
 proptest! {
@@ -139,6 +198,16 @@ proptest! {
     fn any_text_is_understood_or_not_but_never_breaks(text in "\\PC{0,120}") {
         let (matcher, home) = (matcher(), house());
         let _ = heard(&matcher, &home, &text, "en");
+    }
+
+    /// Sentences of our own words reach deeper than any text does.
+    #[test]
+    fn our_own_words_in_any_order_never_break(picks in prop::collection::vec(0_usize..10_000, 1..25)) {
+        let all = concat!(include_str!("en.txt"), include_str!("de.txt"));
+        let words: Vec<&str> = all.split_whitespace().collect();
+        let text: Vec<&str> = picks.iter().map(|pick| words[pick % words.len()]).collect();
+        let (matcher, home) = (matcher(), house());
+        let _ = heard(&matcher, &home, &text.join(" "), "de");
     }
 
     #[test]
