@@ -3,35 +3,18 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::approval::{self, Decision, Responder, Response as Outcome};
 use crate::base::id::ApprovalId;
-use crate::dashboard::{Dashboard, unstored};
+use crate::dashboard::{Dashboard, unstored, view};
 use crate::http::{Request, Response, error};
 
 pub(super) async fn pending(it: Arc<Dashboard>) -> Response {
     match it.db.read(approval::pending).await {
-        Ok(requests) => Response::json(&requests.iter().map(view).collect::<Vec<_>>()),
+        Ok(requests) => Response::json(&view::approvals(&requests)),
         Err(problem) => unstored(&problem),
     }
-}
-
-fn view(request: &approval::Request) -> Value {
-    json!({
-        "id": request.row_id,
-        "approval_id": request.id,
-        "trace_id": request.trace_id,
-        "task_id": request.task_id,
-        "tool": request.tool,
-        "tier": request.tier.as_u8(),
-        "arguments": request.arguments,
-        "sender": request.asker.sender_id,
-        "channel": request.asker.channel,
-        "status": request.status.as_str(),
-        "created_at": request.created_at,
-        "expires_at": request.expires_at,
-    })
 }
 
 #[derive(Deserialize)]

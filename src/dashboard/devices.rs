@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::base::error::chain;
 use crate::base::id::{DeviceId, EntityId, RoomId};
-use crate::dashboard::Dashboard;
+use crate::dashboard::{Dashboard, view};
 use crate::domain::household::{Action, Device, Household};
 use crate::home::{DeviceEdit, EditError, GroupEdit, HomeError, RoomEdit};
 use crate::http::{Request, Response, error};
 
 pub(super) fn list(it: &Dashboard) -> Response {
     let household = it.home.household();
-    Response::json(&household.devices.iter().map(|device| view(&household, device)).collect::<Vec<_>>())
+    Response::json(&view::devices(&household))
 }
 
 pub(super) fn one(it: &Dashboard, request: &Request) -> Response {
     let household = it.home.household();
     match find(&household, request.param("id")) {
-        Some(device) => Response::json(&view(&household, device)),
+        Some(device) => Response::json(&view::device(&household, device)),
         None => unknown(request.param("id")),
     }
 }
@@ -34,37 +34,6 @@ fn find<'a>(household: &'a Household, wanted: &str) -> Option<&'a Device> {
 
 fn unknown(id: &str) -> Response {
     error(404, &format!("there is no device {id}"), Some("GET /api/v1/devices lists them"))
-}
-
-fn view(household: &Household, device: &Device) -> Value {
-    let room_name = device.room.as_ref().and_then(|id| household.room(id)).map(|room| &room.name);
-    let entities: Vec<Value> = device
-        .entities
-        .iter()
-        .map(|entity| {
-            json!({
-                "id": entity.id,
-                "name": entity.name,
-                "kind": entity.kind,
-                "device_class": entity.device_class,
-                "unit": entity.unit,
-                "abilities": entity.abilities,
-                "state": entity.state,
-                "available": entity.available,
-            })
-        })
-        .collect();
-    json!({
-        "id": device.id,
-        "name": device.name,
-        "aliases": device.aliases,
-        "room": device.room,
-        "room_name": room_name,
-        "manufacturer": device.manufacturer,
-        "model": device.model,
-        "available": device.available,
-        "entities": entities,
-    })
 }
 
 /// Tells a field that is null from one that is missing.
@@ -95,7 +64,7 @@ pub(super) async fn edit(it: Arc<Dashboard>, request: Request) -> Response {
     }
     let household = it.home.household();
     find(&household, id.as_str())
-        .map_or_else(|| unknown(id.as_str()), |device| Response::json(&view(&household, device)))
+        .map_or_else(|| unknown(id.as_str()), |device| Response::json(&view::device(&household, device)))
 }
 
 pub(super) async fn forget(it: Arc<Dashboard>, request: Request) -> Response {
@@ -125,15 +94,7 @@ pub(super) async fn command(it: Arc<Dashboard>, request: Request) -> Response {
         return error(404, "the device has no such entity", None);
     };
     let results = it.home.command(vec![(entity.id.clone(), command.action)]).await;
-    let shown: Vec<Value> = results
-        .into_iter()
-        .map(|(id, result)| {
-            let mut shown = json!(result);
-            shown["entity"] = json!(id);
-            shown
-        })
-        .collect();
-    Response::json(&json!({"results": shown}))
+    Response::json(&json!({"results": view::command_results(&results)}))
 }
 
 fn is_commandable(entity: &crate::domain::household::Entity) -> bool {

@@ -10,6 +10,7 @@ use crate::dashboard::{Dashboard, unstored};
 use crate::domain::message::{Channel, Origin};
 use crate::http::{Request, Response, error};
 use crate::scheduler::{JobSpec, JobView, SchedulerError, Target};
+use crate::webuser;
 
 /// Runs shown of one job.
 const RUNS_MAX: u32 = 50;
@@ -28,14 +29,9 @@ pub(super) async fn create(it: Arc<Dashboard>, request: Request) -> Response {
         Err(refusal) => return refusal,
     };
     let now = it.clock.now();
-    let target = Target {
-        channel: Channel::new(Channel::SCHEDULER),
-        chat_id: "jobs".to_owned(),
-        thread_id: None,
-        session: format!("{}:jobs", Channel::SCHEDULER).into(),
-        sender_id: "webui:admin".to_owned(),
-        origin: Origin::Internal,
-        reply_hint: None,
+    let target = match target(&it, &request).await {
+        Ok(target) => target,
+        Err(refusal) => return refusal,
     };
     let new = match spec.read(target, "api", now) {
         Ok(new) => new,
@@ -45,6 +41,31 @@ pub(super) async fn create(it: Arc<Dashboard>, request: Request) -> Response {
         Ok(job) => Response::json(&JobView::new(&job, now)),
         Err(problem) => refused(&problem),
     }
+}
+
+/// Where the job speaks: in the conversation of `?web_user_id`, or in one of its own.
+async fn target(it: &Dashboard, request: &Request) -> Result<Target, Response> {
+    let user = match request.query_number("web_user_id") {
+        Some(id) => match it.db.read(move |conn| webuser::find(conn, id)).await {
+            Ok(Some(user)) => Some(user),
+            Ok(None) => return Err(error(404, "web user not found", None)),
+            Err(problem) => return Err(unstored(&problem)),
+        },
+        None => None,
+    };
+    let (channel, chat_id, sender_id) = match &user {
+        Some(user) => (Channel::WEBUI, user.id.to_string(), format!("webui:{}", user.name)),
+        None => (Channel::SCHEDULER, "jobs".to_owned(), "webui:admin".to_owned()),
+    };
+    Ok(Target {
+        channel: Channel::new(channel),
+        session: format!("{channel}:{chat_id}").into(),
+        chat_id,
+        thread_id: None,
+        sender_id,
+        origin: Origin::Internal,
+        reply_hint: None,
+    })
 }
 
 pub(super) async fn one(it: Arc<Dashboard>, request: Request) -> Response {

@@ -16,6 +16,7 @@ mod status;
 mod tasks;
 mod trace;
 mod ui;
+mod view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,7 +94,7 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Post, "/api/v1/weblinks", Token, "Link {web_user_id, whatsapp_jid}.", |it, request| Box::pin(people::set_link(it, request))),
         route(Post, "/api/v1/webchat/send", Token, "Say {web_user_id, message}; with Accept: text/event-stream the answer streams.", |it, request| Box::pin(people::send(it, request))),
         route(Get, "/api/v1/jobs", Token, "Timers, reminders and jobs, next first.", |it, _| Box::pin(jobs::list(it))),
-        route(Post, "/api/v1/jobs", Token, "Add one: {text, at|in|cron, kind?, label?, ...}.", |it, request| Box::pin(jobs::create(it, request))),
+        route(Post, "/api/v1/jobs", Token, "Add one: {text, at|in|cron, kind?, label?, ...}; ?web_user_id speaks in that chat.", |it, request| Box::pin(jobs::create(it, request))),
         route(Get, "/api/v1/jobs/{id}", Token, "One job with its runs.", |it, request| Box::pin(jobs::one(it, request))),
         route(Post, "/api/v1/jobs/{id}", Token, "Switch on or off: {enabled}.", |it, request| Box::pin(jobs::enable(it, request))),
         route(Delete, "/api/v1/jobs/{id}", Token, "Cancel it.", |it, request| Box::pin(jobs::cancel(it, request))),
@@ -142,9 +143,4 @@ fn limit(request: &Request, default: u32, max: u32) -> u32 {
 
 fn offset(request: &Request) -> u32 {
     request.query_number("offset").and_then(|offset| u32::try_from(offset).ok()).unwrap_or(0)
-}
-
-/// A time of day as KafClaw's traces show it.
-fn clock_time(at: crate::base::clock::Timestamp) -> String {
-    at.to_utc().format("%H:%M:%S").to_string()
 }

@@ -8,9 +8,10 @@ use serde_json::json;
 use crate::api;
 use crate::channel::direct::{self, Question};
 use crate::dashboard::{Dashboard, unstored};
+use crate::db::DbError;
 use crate::domain::message::{Channel, Inbound, Origin};
 use crate::http::{Request, Response, error};
-use crate::webuser::{self, Created, WebUser};
+use crate::webuser::{self, Changed, Created, Jid, Name, WebUser};
 
 pub(super) async fn list(it: Arc<Dashboard>) -> Response {
     match it.db.read(webuser::list).await {
@@ -30,11 +31,14 @@ pub(super) async fn create(it: Arc<Dashboard>, request: Request) -> Response {
         Ok(new) => new,
         Err(refusal) => return refusal,
     };
+    let name = match Name::new(&new.name) {
+        Ok(name) => name,
+        Err(problem) => return error(400, &problem.to_string(), None),
+    };
     let now = it.clock.now();
-    match it.db.write(move |tx| webuser::create(tx, &new.name, now)).await {
-        Ok(Created::User(user)) => Response::json(&user),
-        Ok(Created::BadName) => error(400, "name is required", Some("at most 100 bytes")),
-        Ok(Created::TooMany) => error(409, "there are too many web users", None),
+    match it.db.write(move |tx| webuser::create(tx, &name, now)).await {
+        Ok(Created::New(user) | Created::Known(user)) => Response::json(&user),
+        Ok(Created::Full) => error(409, "there are too many web users", None),
         Err(problem) => unstored(&problem),
     }
 }
@@ -55,18 +59,15 @@ pub(super) async fn force(it: Arc<Dashboard>, request: Request) -> Response {
     if force.web_user_id <= 0 {
         return error(400, "web_user_id required", None);
     }
-    match it.db.write(move |tx| webuser::set_force_send(tx, force.web_user_id, force.force_send)).await {
-        Ok(true) => Response::json(&json!({"status": "ok"})),
-        Ok(false) => error(404, "web user not found", None),
-        Err(problem) => unstored(&problem),
-    }
+    let now = it.clock.now();
+    changed(it.db.write(move |tx| webuser::set_force_send(tx, force.web_user_id, force.force_send, now)).await)
 }
 
 pub(super) async fn link(it: Arc<Dashboard>, request: Request) -> Response {
     let Some(id) = request.query_number("web_user_id").filter(|id| *id > 0) else {
         return error(400, "invalid web_user_id", None);
     };
-    match it.db.read(move |conn| webuser::link(conn, id)).await {
+    match it.db.read(move |conn| webuser::linked(conn, id)).await {
         Ok(jid) => Response::json(&json!({"web_user_id": id.to_string(), "whatsapp_jid": jid.unwrap_or_default()})),
         Err(problem) => unstored(&problem),
     }
@@ -88,9 +89,22 @@ pub(super) async fn set_link(it: Arc<Dashboard>, request: Request) -> Response {
     if link.web_user_id <= 0 {
         return error(400, "invalid web_user_id", None);
     }
-    let now = it.clock.now();
-    match it.db.write(move |tx| webuser::set_link(tx, link.web_user_id, &link.whatsapp_jid, now)).await {
-        Ok(()) => Response::json(&json!({"status": "ok"})),
+    let jid = match Jid::parse(&link.whatsapp_jid) {
+        Ok(jid) => jid,
+        Err(problem) => return error(400, &problem.to_string(), None),
+    };
+    let (id, now) = (link.web_user_id, it.clock.now());
+    let linked = it.db.write(move |tx| match &jid {
+        Some(jid) => webuser::link(tx, id, jid, now),
+        None => webuser::unlink(tx, id, now),
+    });
+    changed(linked.await)
+}
+
+fn changed(result: Result<Changed, DbError>) -> Response {
+    match result {
+        Ok(Changed::Done) => Response::json(&json!({"status": "ok"})),
+        Ok(Changed::UnknownUser) => error(404, "web user not found", None),
         Err(problem) => unstored(&problem),
     }
 }

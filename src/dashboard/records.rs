@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::base::id::TraceId;
-use crate::dashboard::{Dashboard, limit, unstored};
+use crate::dashboard::{Dashboard, limit, unstored, view};
 use crate::http::{Request, Response, error};
 use crate::policy;
-use crate::timeline::{self, Filter, Row};
+use crate::timeline::{self, Filter};
 
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
@@ -29,33 +29,9 @@ pub(super) async fn timeline(it: Arc<Dashboard>, request: Request) -> Response {
         }
     };
     match read {
-        Ok(rows) if rows.is_empty() => Response::json(&Value::Null),
-        Ok(rows) => Response::json(&rows.iter().map(event).collect::<Vec<_>>()),
+        Ok(rows) => Response::json(&view::events(rows)),
         Err(problem) => unstored(&problem),
     }
-}
-
-fn event(row: &Row) -> Value {
-    let mut event = json!({
-        "id": row.id,
-        "event_id": row.event_id,
-        "trace_id": row.trace_id,
-        "span_id": row.span_id,
-        "parent_span_id": row.parent_span_id,
-        "timestamp": row.timestamp,
-        "sender_id": row.sender_id,
-        "sender_name": row.sender_name,
-        "event_type": row.event_type,
-        "content_text": row.content_text,
-        "media_path": row.media_path,
-        "vector_id": row.vector_id,
-        "classification": row.classification,
-        "authorized": row.authorized,
-    });
-    if !row.metadata.is_empty() {
-        event["metadata"] = json!(row.metadata);
-    }
-    event
 }
 
 pub(super) async fn decisions(it: Arc<Dashboard>, request: Request) -> Response {

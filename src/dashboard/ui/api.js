@@ -1,61 +1,98 @@
-// The house's API, and what happens when it does not answer.
+// Requests to the house. The session travels in a cookie that scripts cannot read.
 
-import { byId } from "./dom.js";
+import * as connection from "./connection.js";
+import { strings } from "./strings.js";
 
-/** Called when the session is over. */
-let onLoggedOut = () => {};
-/** @param {() => void} action */
-export const whenLoggedOut = (action) => { onLoggedOut = action; };
+const ROOT = "/api/v1/";
 
-export class ApiError extends Error {}
-
-/**
- * Calls a route; the error is a sentence.
- * @param {string} method @param {string} path @param {any} [body]
- */
-export async function call(method, path, body) {
-  const response = await send(method, path, body, "application/json");
-  const text = await response.text();
-  return text ? JSON.parse(text) : null;
-}
-
-/**
- * Calls a route and hands over server-sent events as they come.
- * @param {string} path @param {any} body @param {(name: string, data: any) => void} onEvent
- */
-export async function stream(path, body, onEvent) {
-  const response = await send("POST", path, body, "text/event-stream");
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const events = (rest + value).split("\n\n");
-    rest = events.pop();
-    for (const event of events) {
-      const field = (name) => event.split("\n").find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
-      onEvent(field("event"), JSON.parse(field("data") ?? "null"));
-    }
+/** What went wrong, in sentences for the person. */
+export class ApiError extends Error {
+  /** @param {number} status zero when the house was not reached @param {string} sentence @param {string} [hint] */
+  constructor(status, sentence, hint) {
+    super(hint ? `${asSentence(sentence)} ${asSentence(hint)}` : asSentence(sentence));
+    this.status = status;
   }
 }
 
-async function send(method, path, body, accept) {
+/** @type {() => void} */
+let signedOut = () => {};
+
+/** Calls back when the house wants a login. @param {() => void} listener */
+export function onSignedOut(listener) {
+  signedOut = listener;
+}
+
+/** @param {string} path @returns {Promise<any>} */
+export const get = (path) => json("GET", path);
+/** @param {string} path @param {unknown} [body] @returns {Promise<any>} */
+export const post = (path, body = {}) => json("POST", path, body);
+/** @param {string} path @returns {Promise<any>} */
+export const remove = (path) => json("DELETE", path);
+
+/** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
+async function json(method, path, body) {
+  const response = await send(method, path, body, { Accept: "application/json" });
+  try {
+    const text = await response.text();
+    return text ? JSON.parse(text) : null;
+  } catch {
+    throw new ApiError(response.status, strings.errors.odd);
+  }
+}
+
+/**
+ * A request whose answer comes as events; throws as the others do when it is refused.
+ * @param {string} path @param {unknown} body @param {Record<string, string>} headers @returns {Promise<Response>}
+ */
+export function stream(path, body, headers) {
+  return send("POST", path, body, { Accept: "text/event-stream", ...headers });
+}
+
+/** @param {string} method @param {string} path @param {unknown} body @param {Record<string, string>} headers */
+async function send(method, path, body, headers) {
+  /** @type {RequestInit} */
+  const init = { method, headers, credentials: "same-origin", cache: "no-store" };
+  if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    headers["Content-Type"] = "application/json";
+  }
   let response;
   try {
-    response = await fetch(`/api/v1/${path}`, {
-      method,
-      headers: { Accept: accept, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    response = await fetch(ROOT + path, init);
   } catch {
-    byId("offline").hidden = false;
-    throw new ApiError("The house does not answer.");
+    connection.report(false);
+    throw new ApiError(0, strings.errors.unreachable);
   }
-  byId("offline").hidden = true;
-  if (response.status === 401 && path !== "auth/login") onLoggedOut();
-  if (!response.ok) {
-    const problem = await response.json().catch(() => ({ error: `status ${response.status}` }));
-    throw new ApiError(problem.hint ? `${problem.error} (${problem.hint})` : problem.error);
+  connection.report(true);
+  if (response.ok) return response;
+  const error = await refusal(response);
+  if (response.status === 401 && !path.startsWith("auth/")) signedOut();
+  throw error;
+}
+
+/** @param {Response} response @returns {Promise<ApiError>} */
+async function refusal(response) {
+  const text = await response.text().catch(() => "");
+  const wait = Number(response.headers.get("Retry-After"));
+  try {
+    const { error, hint } = JSON.parse(text);
+    return new ApiError(response.status, String(error), wait > 0 ? strings.errors.wait(wait) : hint);
+  } catch {
+    // With gateway.compat the old plain texts.
+    return new ApiError(response.status, text.trim().slice(0, 200) || strings.errors.odd);
   }
-  return response;
+}
+
+/** @param {string} text */
+function asSentence(text) {
+  const trimmed = text.trim();
+  const begun = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}
+
+/** A key that makes repeats of one message one message. @returns {string} */
+export function idempotencyKey() {
+  // crypto.randomUUID exists on encrypted pages only, and a house is often reached without.
+  const numbers = crypto.getRandomValues(new Uint8Array(16));
+  return `web-${Array.from(numbers, (number) => number.toString(16).padStart(2, "0")).join("")}`;
 }

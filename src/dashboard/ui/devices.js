@@ -1,64 +1,123 @@
-// Devices by room, with what each can do.
+// The home by room, as it is now.
 
-import { call } from "./api.js";
-import { byId, element } from "./dom.js";
+import * as api from "./api.js";
+import * as connection from "./connection.js";
+import { card, shape } from "./device-card.js";
+import { byId, fill, h } from "./dom.js";
+import { strings } from "./strings.js";
+import { complain } from "./toast.js";
 
-const SWITCHED = ["light", "switch", "fan", "siren", "humidifier"];
+const words = strings.devices;
+const POLL_MS = 2000;
 
-export async function showDevices() {
-  const devices = await call("GET", "devices");
-  const list = byId("devices-list");
-  // What somebody is using is not pulled away under the finger.
-  if (list.contains(document.activeElement) && document.activeElement.matches("input")) return;
-  if (devices.length === 0) {
-    list.replaceChildren(element("p", {}, "No devices yet. They appear here by themselves once ", element("code", {}, "mqtt.url"), " names the broker that Zigbee2MQTT, Tasmota or ESPHome publish to."));
-    return;
-  }
-  const rooms = Map.groupBy(devices, (device) => device.room_name ?? "No room");
-  const sorted = [...rooms].sort(([a], [b]) => a.localeCompare(b));
-  list.replaceChildren(...sorted.flatMap(([room, inside]) => [element("h2", {}, room), ...inside.flatMap((device) => device.entities.map((entity) => row(device, entity)))]));
+/** @typedef {import("./device-card.js").Device} Device */
+
+/** Cards that are on the page. @type {Map<string, { shape: string, card: import("./device-card.js").Card }>} */
+const cards = new Map();
+/** What the list looks like: rooms and devices in order. */
+let order = "";
+let generation = 0;
+
+/** @param {HTMLElement} section */
+export function mount(section) {
+  fill(section,
+    h("input", { id: "devices-filter", type: "search", "aria-label": words.filter, placeholder: words.filter, oninput: () => filter() }),
+    h("datalist", { id: "rooms" }),
+    h("div", { id: "devices-list" }));
 }
 
-function row(device, entity) {
-  const say = element("span", { class: "soft", role: "status" }, describe(entity));
-  const send = (command) => async () => {
-    say.textContent = "…";
+export function show() {
+  generation += 1;
+  return follow(generation);
+}
+
+export function hide() {
+  generation += 1;
+}
+
+/** @param {number} mine */
+async function follow(mine) {
+  let hasComplained = false;
+  while (mine === generation) {
     try {
-      const { results } = await call("POST", `devices/${encodeURIComponent(device.id)}/command`, { entity: entity.id, ...command });
-      say.textContent = OUTCOMES[results[0]?.status] ?? "";
-      if (results[0]?.status === "confirmed") await showDevices();
-    } catch (problem) {
-      say.textContent = problem.message;
+      await refresh();
+      hasComplained = false;
+    } catch (error) {
+      if (!hasComplained && connection.isOnline()) complain(error);
+      hasComplained = true;
     }
-  };
-  const controls = [];
-  const button = (label, command, properties = {}) => controls.push(element("button", { onclick: send(command), ...properties }, label));
-  const isOn = entity.state.value === "on";
-  if (SWITCHED.includes(entity.kind)) button(isOn ? "On" : "Off", { action: isOn ? "turn_off" : "turn_on" }, { "aria-pressed": String(isOn), "aria-label": `${entity.name}: ${isOn ? "switch off" : "switch on"}` });
-  if (entity.abilities.brightness) controls.push(element("input", { type: "range", min: 1, max: 100, value: entity.state.brightness_percent ?? 0, "aria-label": `Brightness of ${entity.name}`, onchange: (event) => send({ action: "set_brightness", percent: Number(event.target.value) })() }));
-  if (entity.kind === "cover" || entity.kind === "valve") for (const [label, action] of [["Open", "open"], ["Stop", "stop"], ["Close", "close"]]) button(label, { action });
-  if (entity.kind === "lock") for (const [label, action] of [["Lock", "lock"], ["Unlock", "unlock"]]) button(label, { action });
-  if (entity.kind === "scene" || entity.kind === "button") button("Start", { action: entity.kind === "scene" ? "turn_on" : "press" });
-  if (entity.kind === "climate") for (const [label, degrees] of [["−", -0.5], ["+", 0.5]]) button(label, { action: "change_temperature", degrees }, { "aria-label": `${entity.name} ${degrees} degrees` });
-  return element("div", { class: `device${entity.available ? "" : " gone"}`, id: `device-${entity.id}` }, element("span", { class: "name" }, entity.name, " ", renameButton(device)), say, ...controls);
+    await Promise.all([connection.whenOnline(), new Promise((resolve) => setTimeout(resolve, POLL_MS))]);
+    while (document.hidden && mine === generation) {
+      await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+    }
+  }
 }
 
-const OUTCOMES = { confirmed: "Done.", not_confirmed: "Sent, but the device has not confirmed it.", unavailable: "The device cannot be reached.", not_supported: "The device cannot do that.", not_connected: "The broker is not connected." };
-
-function describe(entity) {
-  const { state } = entity;
-  if (!entity.available) return "unavailable";
-  const parts = [state.value && `${state.value}${entity.unit ? ` ${entity.unit}` : ""}`, state.brightness_percent != null && state.value === "on" && `${Math.round(state.brightness_percent)} %`, state.position_percent != null && `${Math.round(state.position_percent)} %`, state.current_temperature != null && `${state.current_temperature}°`, state.target_temperature != null && `→ ${state.target_temperature}°`];
-  return parts.filter(Boolean).join(", ");
+async function refresh() {
+  /** @type {Device[]} */
+  const devices = (await api.get("devices")) ?? [];
+  for (const device of devices) {
+    const known = cards.get(device.id);
+    const form = shape(device);
+    if (known?.shape === form) known.card.update(device);
+    else cards.set(device.id, { shape: form, card: card(device, soon) });
+  }
+  arrange(devices);
 }
 
-function renameButton(device) {
-  return element("button", { class: "quiet", title: "Name and room", "aria-label": `Name and room of ${device.name}`, onclick: async () => {
-    const name = prompt("What is it called?", device.name);
-    if (name === null) return;
-    const room = prompt("Which room is it in?", device.room_name ?? "");
-    if (room === null) return;
-    await call("POST", `devices/${encodeURIComponent(device.id)}`, { name, room: room.trim() || null }).catch((problem) => alert(problem.message));
-    await showDevices();
-  } }, "✎");
+/** Looks again without waiting for the next turn. */
+function soon() {
+  refresh().catch(complain);
+}
+
+/** Puts the cards into their rooms; what is in place is not touched, so that nothing loses the focus. @param {Device[]} devices */
+function arrange(devices) {
+  const rooms = byRoom(devices);
+  const next = JSON.stringify(rooms.map(([room, list]) => [room, list.map((device) => [device.id, cards.get(device.id)?.shape])]));
+  if (next === order) return;
+  order = next;
+  const known = new Set(devices.map((device) => device.id));
+  for (const id of cards.keys()) if (!known.has(id)) cards.delete(id);
+  fill(byId("rooms"), rooms.filter(([room]) => room !== "").map(([room]) => h("option", { value: room })));
+  byId("devices-filter").hidden = devices.length < 6;
+  const list = byId("devices-list");
+  if (devices.length === 0) return fill(list, teach());
+  fill(list, rooms.map(([room, members]) => h("section", { class: "room" },
+    h("h2", {}, room || words.noRoom),
+    h("div", { class: "cards" }, members.map((device) => cards.get(device.id)?.card.node)))));
+  filter();
+}
+
+/** Rooms by name, devices without a room last. @param {Device[]} devices @returns {[string, Device[]][]} */
+function byRoom(devices) {
+  /** @type {Map<string, Device[]>} */
+  const rooms = new Map();
+  for (const device of [...devices].sort((a, b) => a.name.localeCompare(b.name))) {
+    const room = device.room_name ?? "";
+    rooms.set(room, [...(rooms.get(room) ?? []), device]);
+  }
+  return [...rooms].sort(([a], [b]) => Number(a === "") - Number(b === "") || a.localeCompare(b));
+}
+
+function filter() {
+  const wanted = byId("devices-filter").value.trim().toLowerCase();
+  for (const section of document.querySelectorAll("#devices-list .room")) {
+    let isAny = false;
+    for (const node of /** @type {NodeListOf<HTMLElement>} */ (section.querySelectorAll(".device"))) {
+      node.hidden = !matches(node, section, wanted);
+      isAny ||= !node.hidden;
+    }
+    /** @type {HTMLElement} */ (section).hidden = !isAny;
+  }
+}
+
+/** Whether the device or its room has the word. @param {Element} node @param {Element} section @param {string} wanted */
+function matches(node, section, wanted) {
+  const room = section.querySelector("h2")?.textContent ?? "";
+  return `${room} ${node.querySelector("h3")?.textContent ?? ""}`.toLowerCase().includes(wanted);
+}
+
+function teach() {
+  return h("div", { id: "devices-empty", class: "empty" },
+    h("h2", {}, words.none), h("p", {}, words.teach), h("pre", {}, h("code", {}, words.command)));
 }

@@ -1,33 +1,101 @@
-// Timers, reminders and jobs.
+// Jobs and reminders: what is planned, and what became of it.
 
-import { call } from "./api.js";
-import { byId, element, when } from "./dom.js";
+import * as api from "./api.js";
+import { byId, fill, h } from "./dom.js";
+import * as feed from "./feed.js";
+import { moment, relative } from "./format.js";
+import { form } from "./job-form.js";
+import { strings } from "./strings.js";
+import { busy, complain, toast } from "./toast.js";
 
-export async function showJobs() {
-  const jobs = (await call("GET", "jobs")).filter((job) => job.next_run_at);
-  const cancel = (id) => async () => {
-    await call("DELETE", `jobs/${id}`).catch(() => {});
-    await showJobs();
-  };
-  const lines = jobs.map((job) => element("li", {}, element("strong", {}, job.label || job.text || job.category), ` ${when(job.next_run_at)} `,
-    element("span", { class: "soft" }, job.cron ? `repeats ${job.cron}` : job.category), " ",
-    element("button", { class: "quiet", onclick: cancel(job.id), "aria-label": `Cancel ${job.label || job.text}` }, "Cancel")));
-  byId("jobs-list").replaceChildren(...(lines.length ? lines : [element("li", { class: "soft" }, "Nothing is set. Say “remind me at 7 to take out the trash” in the chat, or add one here.")]));
+const words = strings.jobs;
+
+/**
+ * @typedef {{ id: string, kind: string, category: string, label: string, text: string, cron?: string, enabled: boolean,
+ *   next_run_at: string | null, last_run_at: string | null, last_outcome: string | null }} Job
+ */
+
+let isOpen = false;
+
+/** @param {HTMLElement} section */
+export function mount(section) {
+  fill(section, h("div", { class: "columns" }, h("ul", { id: "jobs-list", class: "plain" }), form(refresh)));
+  feed.listen((rows) => {
+    if (isOpen && rows.some((row) => row.classification.startsWith("SCHEDULER"))) refresh();
+  });
 }
 
-export function startJobs() {
-  byId("jobs-form").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const value = (id) => /** @type {HTMLInputElement} */ (byId(id)).value.trim();
-    const time = value("job-when");
-    const schedule = time.split(/\s+/).length === 5 ? { cron: time } : /^[\d.]+\s*[smhd]/.test(time) ? { in: time } : { at: time };
-    try {
-      await call("POST", "jobs", { text: value("job-text"), label: value("job-text"), ...schedule });
-      byId("jobs-error").textContent = "";
-      /** @type {HTMLFormElement} */ (byId("jobs-form")).reset();
-    } catch (problem) {
-      byId("jobs-error").textContent = problem.message;
-    }
-    await showJobs();
-  });
+export async function show() {
+  isOpen = true;
+  await load();
+}
+
+export function hide() {
+  isOpen = false;
+}
+
+function refresh() {
+  load().catch(complain);
+}
+
+async function load() {
+  /** @type {Job[]} */
+  const jobs = (await api.get("jobs")) ?? [];
+  const list = byId("jobs-list");
+  if (jobs.length === 0) return fill(list, h("li", { id: "jobs-empty", class: "empty" }, h("p", {}, words.none)));
+  // Next first, as the house lists them; what is over stands behind.
+  jobs.sort((a, b) => Number(isOver(a)) - Number(isOver(b)));
+  fill(list, jobs.map((job) => h("li", {}, card(job))));
+}
+
+/** @param {Job} job */
+function card(job) {
+  const path = `jobs/${encodeURIComponent(job.id)}`;
+  const toggle = h("button", {
+    id: `job-toggle-${job.id}`, type: "button",
+    onclick: () => busy(toggle, async () => {
+      await api.post(path, { enabled: !job.enabled });
+      await load();
+    }),
+  }, job.enabled ? words.disable : words.enable);
+  const run = h("button", {
+    id: `job-run-${job.id}`, type: "button",
+    onclick: () => busy(run, async () => {
+      await api.post(`${path}/run`);
+      toast(words.ran);
+      await load();
+    }),
+  }, words.run);
+  const remove = h("button", {
+    id: `job-delete-${job.id}`, type: "button", class: "quiet",
+    onclick: () => confirm(words.removeSure) && busy(remove, async () => {
+      await api.remove(path);
+      toast(words.removed);
+      await load();
+    }),
+  }, words.remove);
+  return h("article", { id: `job-${job.id}`, class: job.enabled && !isOver(job) ? "card" : "card unavailable" },
+    h("h3", {}, job.label || job.text || job.category),
+    job.label && job.text && job.text !== job.label && h("p", {}, job.text),
+    h("p", { class: "muted small" }, facts(job).join(" · ")),
+    h("div", { class: "buttons" }, !isOver(job) && toggle, run, remove));
+}
+
+/** Whether it will not run again by itself. @param {Job} job */
+function isOver(job) {
+  return !job.next_run_at && !job.cron;
+}
+
+/** @param {Job} job @returns {string[]} */
+function facts(job) {
+  const parts = [words.kinds[/** @type {keyof typeof words.kinds} */ (job.kind)] ?? job.kind];
+  if (job.cron) parts.push(words.again(job.cron));
+  if (isOver(job)) parts.push(words.over);
+  else if (!job.enabled) parts.push(words.off);
+  else if (job.next_run_at) parts.push(words.next(`${moment(job.next_run_at)} (${relative(job.next_run_at)})`));
+  if (job.last_outcome) {
+    const outcome = words.outcomes[/** @type {keyof typeof words.outcomes} */ (job.last_outcome)] ?? job.last_outcome;
+    parts.push(words.last(outcome, relative(job.last_run_at)));
+  }
+  return parts;
 }

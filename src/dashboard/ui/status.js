@@ -1,0 +1,66 @@
+// How the house is.
+
+import * as api from "./api.js";
+import { byId, fill, h } from "./dom.js";
+import { bytes, length } from "./format.js";
+import { strings } from "./strings.js";
+
+const words = strings.status;
+const POLL_MS = 5000;
+
+/** @type {ReturnType<typeof setInterval> | undefined} */
+let timer;
+/** @type {() => void} */
+let loggedOut = () => {};
+
+/** Calls back after the sign-out. @param {() => void} listener */
+export function onLogout(listener) {
+  loggedOut = listener;
+}
+
+/** @param {HTMLElement} section */
+export function mount(section) {
+  fill(section,
+    h("dl", { id: "status-list", class: "card facts" }),
+    h("div", { class: "buttons" },
+      h("a", { class: "button", href: "/api/v1/openapi.json" }, words.api),
+      h("button", { id: "logout", type: "button", onclick: logout }, words.logout)));
+}
+
+export async function show() {
+  clearInterval(timer);
+  timer = setInterval(() => refresh().catch(() => {}), POLL_MS);
+  await refresh();
+}
+
+export function hide() {
+  clearInterval(timer);
+}
+
+async function refresh() {
+  const status = await api.get("status");
+  const rows = Object.entries(words.rows).filter(([key]) => key in status);
+  fill(byId("status-list"), rows.map(([key, label]) =>
+    h("div", { "data-key": key }, h("dt", {}, label), h("dd", {}, shown(key, status[key])))));
+}
+
+/** @param {string} key @param {any} value @returns {string} */
+function shown(key, value) {
+  if (key === "uptime_seconds") return length(value);
+  if (key === "database_bytes") return bytes(value);
+  if (key === "mqtt") return words.mqtt[/** @type {keyof typeof words.mqtt} */ (value)] ?? String(value);
+  if (key === "model") return value ? modelText(value) : words.noModel;
+  if (key === "last_error") return value ? String(value) : words.noProblem;
+  return typeof value === "number" ? value.toLocaleString() : String(value);
+}
+
+/** @param {{ route: string, name: string, reachable: boolean }} model */
+function modelText(model) {
+  const route = strings.routes[/** @type {keyof typeof strings.routes} */ (model.route)]?.[0] ?? model.route;
+  return `${model.name} · ${route} · ${model.reachable ? words.reachable : words.unreachable}`;
+}
+
+async function logout() {
+  await api.post("auth/logout").catch(() => {});
+  loggedOut();
+}
