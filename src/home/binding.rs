@@ -1,10 +1,14 @@
-//! Which topics tell what about an entity, and what it can do, as its discovery document says.
+//! Which topics tell what about an entity, as its discovery document says.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::domain::household::{Abilities, EntityKind, Range};
+use crate::domain::household::EntityKind;
 use crate::home::discovery::{AnnouncedEntity, text};
 use crate::home::template::Template;
+use crate::link::mqtt::topic;
+
+/// Availability topics of one entity that are listened to.
+const AVAILABILITY_MAX: usize = 16;
 
 /// What a topic tells about an entity.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -12,14 +16,28 @@ pub(super) enum Field {
     State,
     Brightness,
     Rgb,
+    Hs,
+    Xy,
+    /// Red, green or blue of a template light.
+    Channel(Channel),
     ColorTemperature,
     Position,
     CurrentTemperature,
     TargetTemperature,
+    TargetHumidity,
+    Power,
     Mode,
+    Preset,
     Percentage,
     /// One of the entity's availability topics.
     Availability(usize),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Channel {
+    Red,
+    Green,
+    Blue,
 }
 
 /// A topic and how to read it.
@@ -30,141 +48,125 @@ pub(super) struct Binding {
     pub template: Option<Template>,
 }
 
+/// What an availability topic says when the entity is there, and when not.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Presence {
+    pub available: String,
+    pub unavailable: String,
+}
+
 /// Topic and template keys by field.
 const FIELDS: &[(Field, &str, &str)] = &[
     (Field::State, "state_topic", "value_template"),
     (Field::Brightness, "brightness_state_topic", "brightness_value_template"),
     (Field::Rgb, "rgb_state_topic", "rgb_value_template"),
+    (Field::Hs, "hs_state_topic", "hs_value_template"),
+    (Field::Xy, "xy_state_topic", "xy_value_template"),
     (Field::ColorTemperature, "color_temp_state_topic", "color_temp_value_template"),
+    (Field::Mode, "effect_state_topic", "effect_value_template"),
     (Field::Position, "position_topic", "position_template"),
     (Field::CurrentTemperature, "current_temperature_topic", "current_temperature_template"),
     (Field::TargetTemperature, "temperature_state_topic", "temperature_state_template"),
+    (Field::TargetHumidity, "target_humidity_state_topic", "target_humidity_state_template"),
+    (Field::Power, "power_state_topic", "power_state_template"),
     (Field::Mode, "mode_state_topic", "mode_state_template"),
+    (Field::Preset, "preset_mode_state_topic", "preset_mode_value_template"),
     (Field::Percentage, "percentage_state_topic", "percentage_value_template"),
 ];
 
+/// What a light of the template schema reads from its one state topic.
+const TEMPLATE_LIGHT: &[(Field, &str)] = &[
+    (Field::State, "state_template"),
+    (Field::Brightness, "brightness_template"),
+    (Field::Channel(Channel::Red), "red_template"),
+    (Field::Channel(Channel::Green), "green_template"),
+    (Field::Channel(Channel::Blue), "blue_template"),
+    (Field::ColorTemperature, "color_temp_template"),
+    (Field::Mode, "effect_template"),
+];
+
+/// All topics of an entity; what is no topic is left out, so that one bad document spoils nothing else.
 pub(super) fn bindings(entity: &AnnouncedEntity) -> Vec<Binding> {
     let config = &entity.config;
-    let mut found: Vec<Binding> = Vec::new();
-    for (field, topic_key, template_key) in FIELDS {
-        let Some(topic) = text(config, topic_key) else { continue };
-        let template = text(config, template_key)
-            .or_else(|| (*field == Field::State).then(|| text(config, "state_value_template")).flatten())
-            .and_then(Template::new);
-        found.push(Binding { topic: topic.to_owned(), field: *field, template });
-    }
-    found.extend(availability(entity));
+    let mut found = if schema(entity) == Schema::TemplateLight { template_light(config) } else { fields(config) };
+    found.extend(availability(config).into_iter().enumerate().map(|(index, (topic, template, _))| Binding {
+        topic: topic.to_owned(),
+        field: Field::Availability(index),
+        template,
+    }));
+    found.retain(|binding| topic::is_topic(&binding.topic));
     found
 }
 
-fn availability(entity: &AnnouncedEntity) -> Vec<Binding> {
-    let config = &entity.config;
-    let own = text(config, "availability_topic").map(|topic| (topic, text(config, "availability_template")));
+/// The words of each availability topic, by its number.
+pub(super) fn presences(entity: &AnnouncedEntity) -> Vec<Presence> {
+    availability(&entity.config).into_iter().map(|(_, _, presence)| presence).collect()
+}
+
+fn fields(config: &Map<String, Value>) -> Vec<Binding> {
+    let mut found = Vec::new();
+    for (field, topic_key, template_key) in FIELDS {
+        let Some(topic) = text(config, topic_key) else { continue };
+        let template = text(config, template_key)
+            .or_else(|| (*field == Field::State).then(|| text(config, "state_value_template")).flatten());
+        let Ok(template) = template.map(readable).transpose() else { continue };
+        found.push(Binding { topic: topic.to_owned(), field: *field, template });
+    }
+    found
+}
+
+fn template_light(config: &Map<String, Value>) -> Vec<Binding> {
+    let Some(topic) = text(config, "state_topic") else { return Vec::new() };
+    let bind = |(field, key): &(Field, &str)| {
+        let template = Template::new(text(config, key)?)?;
+        Some(Binding { topic: topic.to_owned(), field: *field, template: Some(template) })
+    };
+    TEMPLATE_LIGHT.iter().filter_map(bind).collect()
+}
+
+/// Raw payloads must not be taken for values because their template was refused.
+fn readable(source: &str) -> Result<Template, ()> {
+    Template::new(source).ok_or(())
+}
+
+type Availability<'a> = (&'a str, Option<Template>, Presence);
+
+fn availability(config: &Map<String, Value>) -> Vec<Availability<'_>> {
+    let presence = |entry: &Map<String, Value>| {
+        let word =
+            |key: &str, fallback: &str| text(entry, key).or_else(|| text(config, key)).unwrap_or(fallback).to_owned();
+        Presence {
+            available: word("payload_available", "online"),
+            unavailable: word("payload_not_available", "offline"),
+        }
+    };
+    let own = text(config, "availability_topic")
+        .map(|topic| (topic, text(config, "availability_template").and_then(Template::new), presence(config)));
     let list: Vec<&Value> = match config.get("availability") {
         Some(Value::Array(list)) => list.iter().collect(),
         Some(single @ Value::Object(_)) => vec![single],
         _ => Vec::new(),
     };
     let listed = list.into_iter().filter_map(|entry| {
-        let topic = entry.get("topic").and_then(Value::as_str)?;
-        let template = entry.get("value_template").or_else(|| entry.get("availability_template"));
-        Some((topic, template.and_then(Value::as_str)))
+        let entry = entry.as_object()?;
+        let template = text(entry, "value_template").or_else(|| text(entry, "availability_template"));
+        Some((text(entry, "topic")?, template.and_then(Template::new), presence(entry)))
     });
-    let binding = |(index, (topic, template)): (usize, (&str, Option<&str>))| Binding {
-        topic: topic.to_owned(),
-        field: Field::Availability(index),
-        template: template.and_then(Template::new),
-    };
-    own.into_iter().chain(listed).enumerate().map(binding).collect()
+    own.into_iter().chain(listed).take(AVAILABILITY_MAX).collect()
 }
 
-/// The payloads that mean available and not, for availability topic number `index`.
-pub(super) fn availability_payloads(entity: &AnnouncedEntity, index: usize) -> (String, String) {
-    let has_own = entity.config.contains_key("availability_topic");
-    let entry = match entity.config.get("availability") {
-        Some(Value::Array(list)) => list.get(index - usize::from(has_own && index > 0)),
-        Some(single @ Value::Object(_)) => Some(single),
-        _ => None,
-    };
-    let payload = |key: &str, fallback: &str| {
-        let listed = entry.filter(|_| !has_own || index > 0).and_then(|entry| entry.get(key)).and_then(Value::as_str);
-        listed.or_else(|| text(&entity.config, key)).unwrap_or(fallback).to_owned()
-    };
-    (payload("payload_available", "online"), payload("payload_not_available", "offline"))
+/// How the document words its entity's messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Schema {
+    Plain,
+    JsonLight,
+    TemplateLight,
 }
 
-pub(super) fn is_json_light(entity: &AnnouncedEntity) -> bool {
-    entity.kind == EntityKind::Light && text(&entity.config, "schema") == Some("json")
-}
-
-pub(super) fn number(entity: &AnnouncedEntity, key: &str) -> Option<f64> {
-    entity.config.get(key).and_then(Value::as_f64)
-}
-
-/// Names in a list of the document.
-fn names(entity: &AnnouncedEntity, key: &str) -> Vec<String> {
-    let list = entity.config.get(key).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-pub(super) fn color_modes(entity: &AnnouncedEntity) -> Vec<String> {
-    names(entity, "supported_color_modes")
-}
-
-pub(super) fn abilities(entity: &AnnouncedEntity) -> Abilities {
-    let config = &entity.config;
-    let has = |key: &str| config.contains_key(key);
-    let is_true = |key: &str| config.get(key).and_then(Value::as_bool).unwrap_or(false);
-    let modes = color_modes(entity);
-    let has_mode = |wanted: &[&str]| modes.iter().any(|mode| wanted.contains(&mode.as_str()));
-    let has_color_temperature =
-        has("color_temp_command_topic") || is_true("color_temp") || has_mode(&["color_temp", "rgbww", "white"]);
-    let has_color = has("rgb_command_topic")
-        || has("hs_command_topic")
-        || has("xy_command_topic")
-        || has_mode(&["rgb", "hs", "xy", "rgbw", "rgbww"]);
-    let json_brightness = is_json_light(entity) && (is_true("brightness") || modes.iter().any(|mode| mode != "onoff"));
-    Abilities {
-        on_off: matches!(
-            entity.kind,
-            EntityKind::Light | EntityKind::Switch | EntityKind::Fan | EntityKind::Siren | EntityKind::Humidifier
-        ),
-        brightness: has("brightness_command_topic") || json_brightness,
-        color: has_color,
-        color_temperature_k: has_color_temperature.then(|| kelvin_range(entity)),
-        position: has("set_position_topic") || has("percentage_command_topic"),
-        range: range(entity),
-        options: match entity.kind {
-            EntityKind::Climate => names(entity, "modes"),
-            EntityKind::Fan => names(entity, "preset_modes"),
-            _ => names(entity, "options"),
-        },
-    }
-}
-
-fn kelvin_range(entity: &AnnouncedEntity) -> (u32, u32) {
-    const MIREDS_PER_KELVIN: f64 = 1_000_000.0;
-    let of_mireds = |key: &str, fallback: u32| {
-        number(entity, key)
-            .filter(|mireds| *mireds > 0.0)
-            .map_or(fallback, |mireds| (MIREDS_PER_KELVIN / mireds) as u32)
-    };
-    let low = number(entity, "min_kelvin").map_or_else(|| of_mireds("max_mireds", 2000), |kelvin| kelvin as u32);
-    let high = number(entity, "max_kelvin").map_or_else(|| of_mireds("min_mireds", 6535), |kelvin| kelvin as u32);
-    (low.min(high), high.max(low))
-}
-
-fn range(entity: &AnnouncedEntity) -> Option<Range> {
-    let read = |min: &str, max: &str, step: &str, fallback: Range| Range {
-        min: number(entity, min).unwrap_or(fallback.min),
-        max: number(entity, max).unwrap_or(fallback.max),
-        step: number(entity, step).unwrap_or(fallback.step),
-    };
-    match entity.kind {
-        EntityKind::Climate => {
-            Some(read("min_temp", "max_temp", "temp_step", Range { min: 7.0, max: 35.0, step: 1.0 }))
-        }
-        EntityKind::Number => Some(read("min", "max", "step", Range { min: 1.0, max: 100.0, step: 1.0 })),
-        _ => None,
+pub(super) fn schema(entity: &AnnouncedEntity) -> Schema {
+    match (entity.kind, text(&entity.config, "schema")) {
+        (EntityKind::Light, Some("json")) => Schema::JsonLight,
+        (EntityKind::Light, Some("template")) => Schema::TemplateLight,
+        _ => Schema::Plain,
     }
 }

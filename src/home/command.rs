@@ -1,33 +1,23 @@
-//! From a wish to what is published, and to the state that would show that it was granted.
+//! From a wish to what is published.
 
 use serde_json::{Value, json};
 
-use crate::domain::household::{Action, EntityKind, Rgb, State};
-use crate::home::binding::{abilities, color_modes, is_json_light, number};
+use crate::domain::household::{Abilities, Action, EntityKind, State};
+use crate::home::ability::{abilities, is_positional_valve, is_true, names, number};
 use crate::home::discovery::{AnnouncedEntity, text};
-use crate::home::state::speed_range;
+use crate::home::light::{self, Look};
+use crate::home::state::{speed_range, word};
 use crate::home::template::Template;
+use crate::home::wanted::Wanted;
+use crate::link::mqtt;
 
 /// One message of a command.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Publication {
     pub topic: String,
     pub payload: String,
-}
-
-/// How a command's success would be seen.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum Wanted {
-    Value(&'static [&'static str]),
-    Brightness(f64),
-    Color,
-    ColorTemperature(u32),
-    Position(f64),
-    Target(f64),
-    Mode(String),
-    Text(String),
-    /// There is no state to show it: taken by the broker is all there is.
-    Nothing,
+    /// As the document asks: some devices sleep and read it later.
+    pub retain: bool,
 }
 
 /// A wish in the device's own words.
@@ -37,139 +27,157 @@ pub(super) struct Command {
     pub wanted: Wanted,
 }
 
-const MIREDS_PER_KELVIN: f64 = 1_000_000.0;
-
 /// Words `action` for `entity`; the error names what it cannot do.
 pub(super) fn encode(entity: &AnnouncedEntity, state: &State, action: &Action) -> Result<Command, String> {
+    let command = match entity.kind {
+        EntityKind::Light => light_command(entity, state, action),
+        EntityKind::Switch | EntityKind::Siren => switch_command(entity, state, action),
+        EntityKind::Fan => fan_command(entity, state, action),
+        EntityKind::Humidifier => humidifier_command(entity, state, action),
+        EntityKind::Cover | EntityKind::Valve => cover_command(entity, state, action),
+        EntityKind::Lock => lock_command(entity, action),
+        EntityKind::Climate => climate_command(entity, state, action),
+        EntityKind::Button | EntityKind::Scene | EntityKind::Number | EntityKind::Select | EntityKind::Text => {
+            simple_command(entity, action)
+        }
+        EntityKind::Sensor | EntityKind::BinarySensor => None,
+    };
+    let command = command.unwrap_or_else(|| Err(name_of(action)))?;
+    match command.publications.iter().find(|publication| !mqtt::topic::is_topic(&publication.topic)) {
+        Some(_) => Err("a command without a proper topic".to_owned()),
+        None => Ok(command),
+    }
+}
+
+/// None for an action that such a thing does not have.
+type Worded = Option<Result<Command, String>>;
+
+fn light_command(entity: &AnnouncedEntity, state: &State, action: &Action) -> Worded {
     let able = abilities(entity);
-    let unable = |what: &str| Err(what.to_owned());
     let is_on = state.value.as_deref() == Some("on");
-    match action {
-        Action::TurnOn if able.on_off => on_off(entity, true),
-        Action::TurnOff if able.on_off => on_off(entity, false),
-        Action::Toggle if able.on_off => on_off(entity, !is_on),
-        Action::TurnOn if entity.kind == EntityKind::Scene => plain(entity, "payload_on", "ON", Wanted::Nothing),
-        Action::TurnOn | Action::Press if entity.kind == EntityKind::Button => {
-            plain(entity, "payload_press", "PRESS", Wanted::Nothing)
+    let brightness = |percent: f64| {
+        if percent > 0.0 {
+            light::turn_on(entity, state, Look::Brightness(percent.min(100.0)))
+        } else {
+            light::turn_off(entity)
         }
-        Action::TurnOn | Action::TurnOff if entity.kind == EntityKind::Climate => {
-            let wanted = if *action == Action::TurnOff { "off" } else { first_mode(&able.options) };
-            mode(entity, wanted)
-        }
-        Action::TurnOn | Action::Open if is_cover(entity) => cover(entity, true),
-        Action::TurnOff | Action::Close if is_cover(entity) => cover(entity, false),
-        Action::Toggle if is_cover(entity) => cover(entity, state.value.as_deref() != Some("open")),
-        Action::Stop if is_cover(entity) => plain(entity, "payload_stop", "STOP", Wanted::Nothing),
-        Action::SetPosition { percent } if is_cover(entity) && able.position => position(entity, *percent),
-        Action::SetSpeed { percent } | Action::SetPosition { percent }
-            if entity.kind == EntityKind::Fan && able.position =>
-        {
-            speed(entity, *percent)
-        }
-        Action::SetBrightness { percent } if able.brightness => brightness(entity, *percent),
+    };
+    Some(match action {
+        Action::TurnOn => light::turn_on(entity, state, Look::Plain),
+        Action::TurnOff => light::turn_off(entity),
+        Action::Toggle if is_on => light::turn_off(entity),
+        Action::Toggle => light::turn_on(entity, state, Look::Plain),
+        Action::SetBrightness { percent } if able.brightness => brightness(*percent),
+        // What is off gets no darker.
+        Action::ChangeBrightness { percent } if able.brightness && !is_on && *percent < 0.0 => light::turn_off(entity),
         Action::ChangeBrightness { percent } if able.brightness => {
             let now = if is_on { state.brightness_percent.unwrap_or(50.0) } else { 0.0 };
-            brightness(entity, (now + percent).clamp(1.0, 100.0))
+            brightness((now + percent).clamp(1.0, 100.0))
         }
-        Action::SetColor { color } if able.color => set_color(entity, *color),
+        Action::SetColor { color } if able.color => light::turn_on(entity, state, Look::Color(*color)),
         Action::SetColorTemperature { kelvin } => match able.color_temperature_k {
-            Some((low, high)) => color_temperature(entity, (*kelvin).clamp(low, high)),
-            None => unable("color temperature"),
+            Some((low, high)) => light::turn_on(entity, state, Look::Kelvin((*kelvin).clamp(low, high))),
+            None => Err("color temperature".to_owned()),
         },
-        Action::SetTemperature { degrees } if entity.kind == EntityKind::Climate => temperature(entity, *degrees),
-        Action::ChangeTemperature { degrees } if entity.kind == EntityKind::Climate => {
-            match state.target_temperature.or(state.current_temperature) {
-                Some(now) => temperature(entity, now + degrees),
-                None => unable("a change of a temperature that is not known"),
-            }
+        Action::SetMode { mode: name } | Action::Select { option: name } if !able.options.is_empty() => {
+            light::effect(entity, state, name)
         }
-        Action::Lock if entity.kind == EntityKind::Lock => {
-            plain(entity, "payload_lock", "LOCK", Wanted::Value(&["locked", "locking"]))
+        _ => return None,
+    })
+}
+
+fn switch_command(entity: &AnnouncedEntity, state: &State, action: &Action) -> Worded {
+    let is_on = state.value.as_deref() == Some("on");
+    let switch = |on: bool| {
+        let wanted = Wanted::Value(if on { &["on"] } else { &["off"] });
+        let (key, fallback) = if on { ("payload_on", "ON") } else { ("payload_off", "OFF") };
+        if entity.kind == EntityKind::Siren {
+            siren(entity, key, fallback, wanted)
+        } else {
+            fixed(entity, key, fallback, wanted)
         }
-        Action::Unlock if entity.kind == EntityKind::Lock => {
-            plain(entity, "payload_unlock", "UNLOCK", Wanted::Value(&["unlocked", "unlocking"]))
-        }
-        Action::SetMode { mode: wanted } if entity.kind == EntityKind::Climate => mode(entity, wanted),
-        Action::SetMode { mode: wanted } | Action::Select { option: wanted } if entity.kind == EntityKind::Select => {
-            choose(entity, wanted, &able.options)
-        }
-        Action::SetMode { mode: wanted } if entity.kind == EntityKind::Fan => {
-            let option = known(wanted, &able.options)?;
-            sent(entity, "preset_mode_command_topic", None, &json!(option), Wanted::Nothing)
-        }
-        Action::SetNumber { value } if entity.kind == EntityKind::Number => {
-            let range = able.range.map_or(*value, |range| value.clamp(range.min, range.max));
-            sent(entity, "command_topic", Some("command_template"), &json!(range), Wanted::Text(plain_number(range)))
-        }
-        other => unable(&name_of(other)),
+    };
+    match action {
+        Action::TurnOn => Some(switch(true)),
+        Action::TurnOff => Some(switch(false)),
+        Action::Toggle => Some(switch(!is_on)),
+        _ => None,
     }
 }
 
-/// Whether `state` shows what was wanted.
-pub(super) fn is_granted(wanted: &Wanted, state: &State) -> bool {
-    let near =
-        |value: Option<f64>, goal: f64, tolerance: f64| value.is_some_and(|value| (value - goal).abs() <= tolerance);
-    match wanted {
-        Wanted::Value(words) => state.value.as_deref().is_some_and(|value| words.contains(&value)),
-        Wanted::Brightness(percent) => {
-            near(state.brightness_percent, *percent, 3.0) && state.value.as_deref() != Some("off")
-        }
-        Wanted::ColorTemperature(kelvin) => {
-            near(state.color_temperature_k.map(f64::from), f64::from(*kelvin), f64::from(*kelvin) * 0.05)
-        }
-        // Devices report colors in spaces of their own; that it is on is what can be checked.
-        Wanted::Color => state.value.as_deref() == Some("on"),
-        Wanted::Position(percent) => {
-            near(state.position_percent, *percent, 5.0) || matches!(state.value.as_deref(), Some("opening" | "closing"))
-        }
-        Wanted::Target(degrees) => near(state.target_temperature, *degrees, 0.6),
-        Wanted::Mode(mode) => state.mode.as_deref() == Some(mode),
-        Wanted::Text(text) => {
-            let same_number = |value: &str| value.parse::<f64>().ok().zip(text.parse::<f64>().ok());
-            state.value.as_deref().is_some_and(|value| {
-                value == text || same_number(value).is_some_and(|(value, goal)| (value - goal).abs() < 0.01)
+/// Sirens take JSON unless they bring a template.
+fn siren(entity: &AnnouncedEntity, key: &str, fallback: &str, wanted: Wanted) -> Result<Command, String> {
+    if entity.config.contains_key("command_template") {
+        return fixed(entity, key, fallback, wanted);
+    }
+    let payload = json!({"state": word(entity, key, fallback).ok_or("that")?}).to_string();
+    Ok(Command { publications: vec![publication(entity, topic(entity, "command_topic")?, payload)], wanted })
+}
+
+fn fan_command(entity: &AnnouncedEntity, state: &State, action: &Action) -> Worded {
+    match action {
+        Action::SetSpeed { percent } | Action::SetPosition { percent } if abilities(entity).position => {
+            Some(if *percent > 0.0 {
+                speed(entity, *percent)
+            } else {
+                fixed(entity, "payload_off", "OFF", Wanted::Value(&["off"]))
             })
         }
-        Wanted::Nothing => true,
+        Action::SetMode { mode } | Action::Select { option: mode } => Some(preset(entity, mode)),
+        _ => switch_command(entity, state, action),
     }
 }
 
-fn is_cover(entity: &AnnouncedEntity) -> bool {
-    matches!(entity.kind, EntityKind::Cover | EntityKind::Valve)
+fn speed(entity: &AnnouncedEntity, percent: f64) -> Result<Command, String> {
+    let (low, high) = speed_range(entity);
+    let steps = high - low + 1.0;
+    let level = (steps * percent.clamp(0.0, 100.0) / 100.0).round().max(1.0);
+    // What the device will report is the step, not the wish.
+    let wanted = Wanted::Position(level / steps * 100.0);
+    let level = json!((low - 1.0 + level) as i64);
+    sent(entity, "percentage_command_topic", Some("percentage_command_template"), &level, wanted)
 }
 
-fn on_off(entity: &AnnouncedEntity, on: bool) -> Result<Command, String> {
-    let wanted = Wanted::Value(if on { &["on"] } else { &["off"] });
-    if is_json_light(entity) {
-        return json_light(entity, json!({"state": if on { "ON" } else { "OFF" }}), wanted);
-    }
-    if on { plain(entity, "payload_on", "ON", wanted) } else { plain(entity, "payload_off", "OFF", wanted) }
+fn preset(entity: &AnnouncedEntity, mode: &str) -> Result<Command, String> {
+    let option = known(mode, &names(entity, "preset_modes"))?;
+    let wanted = Wanted::Mode(option.clone());
+    sent(entity, "preset_mode_command_topic", Some("preset_mode_command_template"), &json!(option), wanted)
 }
 
-fn json_light(entity: &AnnouncedEntity, payload: Value, wanted: Wanted) -> Result<Command, String> {
-    let topic = topic(entity, "command_topic")?;
-    Ok(Command { publications: vec![Publication { topic, payload: payload.to_string() }], wanted })
-}
-
-/// A fixed word on the command topic.
-fn plain(entity: &AnnouncedEntity, key: &str, fallback: &str, wanted: Wanted) -> Result<Command, String> {
-    let word = match entity.config.get(key) {
-        Some(Value::String(word)) => word.clone(),
-        Some(Value::Null) => return Err(key.trim_start_matches("payload_").to_owned()),
-        Some(other) => other.to_string(),
-        None => fallback.to_owned(),
+fn humidifier_command(entity: &AnnouncedEntity, state: &State, action: &Action) -> Worded {
+    let humidity = |percent: f64| {
+        let range = abilities(entity).range;
+        let percent = range.map_or(percent, |range| percent.clamp(range.min, range.max));
+        let wanted = Wanted::Position(percent);
+        sent(entity, "target_humidity_command_topic", Some("target_humidity_command_template"), &json!(percent), wanted)
     };
-    sent(entity, "command_topic", Some("command_template"), &json!(word), wanted)
+    match action {
+        Action::SetPosition { percent } | Action::SetNumber { value: percent } => Some(humidity(*percent)),
+        Action::SetMode { mode } | Action::Select { option: mode } => Some(own_mode(entity, mode)),
+        _ => switch_command(entity, state, action),
+    }
+}
+
+fn cover_command(entity: &AnnouncedEntity, state: &State, action: &Action) -> Worded {
+    let is_open = matches!(state.value.as_deref(), Some("open" | "opening"));
+    match action {
+        Action::TurnOn | Action::Open => Some(cover(entity, true)),
+        Action::TurnOff | Action::Close => Some(cover(entity, false)),
+        Action::Toggle => Some(cover(entity, !is_open)),
+        Action::Stop => Some(fixed(entity, "payload_stop", "STOP", Wanted::Nothing)),
+        Action::SetPosition { percent } if abilities(entity).position => Some(position(entity, *percent)),
+        _ => None,
+    }
 }
 
 fn cover(entity: &AnnouncedEntity, open: bool) -> Result<Command, String> {
-    if !entity.config.contains_key("command_topic") {
+    if is_positional_valve(entity) || !entity.config.contains_key("command_topic") {
         return position(entity, if open { 100.0 } else { 0.0 });
     }
     if open {
-        plain(entity, "payload_open", "OPEN", Wanted::Value(&["open", "opening"]))
+        fixed(entity, "payload_open", "OPEN", Wanted::Value(&["open", "opening"]))
     } else {
-        plain(entity, "payload_close", "CLOSE", Wanted::Value(&["closed", "closing"]))
+        fixed(entity, "payload_close", "CLOSE", Wanted::Value(&["closed", "closing"]))
     }
 }
 
@@ -177,96 +185,61 @@ fn position(entity: &AnnouncedEntity, percent: f64) -> Result<Command, String> {
     let closed = number(entity, "position_closed").unwrap_or(0.0);
     let open = number(entity, "position_open").unwrap_or(100.0);
     let value = (closed + (open - closed) * percent.clamp(0.0, 100.0) / 100.0).round() as i64;
-    sent(entity, "set_position_topic", Some("set_position_template"), &json!(value), Wanted::Position(percent))
-}
-
-fn speed(entity: &AnnouncedEntity, percent: f64) -> Result<Command, String> {
-    let (low, high) = speed_range(entity);
-    let level = (low - 1.0 + (high - low + 1.0) * percent.clamp(0.0, 100.0) / 100.0).round() as i64;
-    let wanted = Wanted::Position(percent);
-    sent(entity, "percentage_command_topic", Some("percentage_command_template"), &json!(level), wanted)
-}
-
-fn brightness(entity: &AnnouncedEntity, percent: f64) -> Result<Command, String> {
-    let percent = percent.clamp(0.0, 100.0);
-    if percent == 0.0 {
-        return on_off(entity, false);
-    }
-    let scale = number(entity, "brightness_scale").unwrap_or(255.0);
-    let level = (percent / 100.0 * scale).round().max(1.0) as i64;
-    let wanted = Wanted::Brightness(percent);
-    if is_json_light(entity) {
-        return json_light(entity, json!({"state": "ON", "brightness": level}), wanted);
-    }
-    let mut command =
-        sent(entity, "brightness_command_topic", Some("brightness_command_template"), &json!(level), wanted)?;
-    // By default a light is switched on by its own command, after the brightness.
-    if text(&entity.config, "on_command_type") != Some("brightness") {
-        command.publications.extend(on_off(entity, true)?.publications);
-    }
-    Ok(command)
-}
-
-fn set_color(entity: &AnnouncedEntity, color: Rgb) -> Result<Command, String> {
-    let Rgb { r, g, b } = color;
-    if !is_json_light(entity) {
-        let value = json!(format!("{r},{g},{b}"));
-        let mut command = sent(entity, "rgb_command_topic", None, &value, Wanted::Color)?;
-        command.publications.extend(on_off(entity, true)?.publications);
-        return Ok(command);
-    }
-    let modes = color_modes(entity);
-    let has = |mode: &str| modes.iter().any(|known| known == mode);
-    let worded = if has("xy") {
-        let (x, y) = xy(color);
-        json!({"x": x, "y": y})
-    } else if has("hs") {
-        let (h, s) = hs(color);
-        json!({"h": h, "s": s})
+    let keys = if is_positional_valve(entity) {
+        ("command_topic", "command_template")
     } else {
-        json!({"r": r, "g": g, "b": b})
+        ("set_position_topic", "set_position_template")
     };
-    json_light(entity, json!({"state": "ON", "color": worded}), Wanted::Color)
+    sent(entity, keys.0, Some(keys.1), &json!(value), Wanted::Position(percent))
 }
 
-fn color_temperature(entity: &AnnouncedEntity, kelvin: u32) -> Result<Command, String> {
-    let is_kelvin = entity.config.get("color_temp_kelvin").and_then(Value::as_bool).unwrap_or(false);
-    let value =
-        if is_kelvin { i64::from(kelvin) } else { (MIREDS_PER_KELVIN / f64::from(kelvin.max(1))).round() as i64 };
-    let wanted = Wanted::ColorTemperature(kelvin);
-    if is_json_light(entity) {
-        return json_light(entity, json!({"state": "ON", "color_temp": value}), wanted);
+fn lock_command(entity: &AnnouncedEntity, action: &Action) -> Worded {
+    match action {
+        Action::Lock => Some(fixed(entity, "payload_lock", "LOCK", Wanted::Value(&["locked", "locking"]))),
+        Action::Unlock => Some(fixed(entity, "payload_unlock", "UNLOCK", Wanted::Value(&["unlocked", "unlocking"]))),
+        Action::Open if entity.config.contains_key("payload_open") => {
+            Some(fixed(entity, "payload_open", "OPEN", Wanted::Value(&["open", "unlocked", "unlocking"])))
+        }
+        _ => None,
     }
-    let mut command =
-        sent(entity, "color_temp_command_topic", Some("color_temp_command_template"), &json!(value), wanted)?;
-    command.publications.extend(on_off(entity, true)?.publications);
-    Ok(command)
+}
+
+fn climate_command(entity: &AnnouncedEntity, state: &State, action: &Action) -> Worded {
+    let modes = names(entity, "modes");
+    Some(match action {
+        Action::TurnOff if !modes.iter().any(|mode| mode == "off") => power(entity, "payload_off", "OFF"),
+        Action::TurnOff => own_mode(entity, "off"),
+        Action::TurnOn if entity.config.contains_key("power_command_topic") => power(entity, "payload_on", "ON"),
+        Action::TurnOn => own_mode(entity, first_mode(&modes)),
+        Action::SetTemperature { degrees } => temperature(entity, *degrees),
+        Action::ChangeTemperature { degrees } => match state.target_temperature.or(state.current_temperature) {
+            Some(now) => temperature(entity, now + degrees),
+            None => Err("a change of a temperature that is not known".to_owned()),
+        },
+        Action::SetMode { mode } | Action::Select { option: mode } => own_mode(entity, mode).or_else(|error| {
+            let presets = names(entity, "preset_modes");
+            if known(mode, &presets).is_ok() { preset(entity, mode) } else { Err(error) }
+        }),
+        _ => return None,
+    })
+}
+
+fn power(entity: &AnnouncedEntity, key: &str, fallback: &str) -> Result<Command, String> {
+    let payload = json!(word(entity, key, fallback).ok_or("that")?);
+    sent(entity, "power_command_topic", Some("power_command_template"), &payload, Wanted::Nothing)
 }
 
 fn temperature(entity: &AnnouncedEntity, degrees: f64) -> Result<Command, String> {
     let range = abilities(entity).range;
-    let degrees = range.map_or(degrees, |range| degrees.clamp(range.min, range.max.max(range.min)));
+    let degrees = range.map_or(degrees, |range| degrees.clamp(range.min, range.max));
     let wanted = Wanted::Target(degrees);
     sent(entity, "temperature_command_topic", Some("temperature_command_template"), &json!(degrees), wanted)
 }
 
-fn mode(entity: &AnnouncedEntity, wanted: &str) -> Result<Command, String> {
-    let mode = known(wanted, &abilities(entity).options)?;
+fn own_mode(entity: &AnnouncedEntity, wanted: &str) -> Result<Command, String> {
+    let mode = known(wanted, &names(entity, "modes"))?;
     let granted = Wanted::Mode(mode.clone());
     sent(entity, "mode_command_topic", Some("mode_command_template"), &json!(mode), granted)
-}
-
-fn choose(entity: &AnnouncedEntity, wanted: &str, options: &[String]) -> Result<Command, String> {
-    let option = known(wanted, options)?;
-    let granted = Wanted::Text(option.clone());
-    sent(entity, "command_topic", Some("command_template"), &json!(option), granted)
-}
-
-/// The option as the device writes it.
-fn known(wanted: &str, options: &[String]) -> Result<String, String> {
-    let folded = wanted.trim().to_lowercase().replace(['_', '-'], " ");
-    let found = options.iter().find(|option| option.to_lowercase().replace(['_', '-'], " ") == folded);
-    found.cloned().ok_or_else(|| format!("{wanted}; it knows {}", options.join(", ")))
 }
 
 fn first_mode(options: &[String]) -> &str {
@@ -278,7 +251,45 @@ fn first_mode(options: &[String]) -> &str {
         .unwrap_or("auto")
 }
 
-fn sent(
+fn simple_command(entity: &AnnouncedEntity, action: &Action) -> Worded {
+    let Abilities { range, options, .. } = abilities(entity);
+    let send = |value: Value, wanted: Wanted| sent(entity, "command_topic", Some("command_template"), &value, wanted);
+    match (entity.kind, action) {
+        (EntityKind::Scene, Action::TurnOn | Action::Press) => Some(fixed(entity, "payload_on", "ON", Wanted::Nothing)),
+        (EntityKind::Button, Action::TurnOn | Action::Press) => {
+            Some(fixed(entity, "payload_press", "PRESS", Wanted::Nothing))
+        }
+        (EntityKind::Number, Action::SetNumber { value }) => {
+            let value = range.map_or(*value, |range| value.clamp(range.min, range.max));
+            Some(send(json!(value), Wanted::Text(plain_number(value))))
+        }
+        (EntityKind::Select, Action::SetMode { mode: wanted } | Action::Select { option: wanted }) => {
+            Some(known(wanted, &options).and_then(|option| send(json!(option), Wanted::Text(option))))
+        }
+        (EntityKind::Text, Action::Select { option: text }) => {
+            let len_max = number(entity, "max").unwrap_or(255.0);
+            let fits = text.chars().count() as f64 <= len_max;
+            Some(if fits { send(json!(text), Wanted::Text(text.clone())) } else { Err("so long a text".to_owned()) })
+        }
+        _ => None,
+    }
+}
+
+/// The option as the device writes it.
+pub(super) fn known(wanted: &str, options: &[String]) -> Result<String, String> {
+    let fold = |text: &str| text.trim().to_lowercase().replace(['_', '-'], " ");
+    let folded = fold(wanted);
+    let found = options.iter().find(|option| fold(option) == folded);
+    found.cloned().ok_or_else(|| format!("{wanted}; it knows {}", options.join(", ")))
+}
+
+/// A fixed word on the command topic.
+pub(super) fn fixed(entity: &AnnouncedEntity, key: &str, fallback: &str, wanted: Wanted) -> Result<Command, String> {
+    let word = word(entity, key, fallback).ok_or_else(|| key.trim_start_matches("payload_").to_owned())?;
+    sent(entity, "command_topic", Some("command_template"), &json!(word), wanted)
+}
+
+pub(super) fn sent(
     entity: &AnnouncedEntity,
     topic_key: &str,
     template_key: Option<&str>,
@@ -286,19 +297,25 @@ fn sent(
     wanted: Wanted,
 ) -> Result<Command, String> {
     let topic = topic(entity, topic_key)?;
-    let template = template_key.and_then(|key| text(&entity.config, key)).and_then(Template::new);
-    let payload = match template {
-        Some(template) => template.write(value).ok_or("a command its own template refuses")?,
+    let payload = match template_key.and_then(|key| text(&entity.config, key)) {
+        Some(source) => {
+            let template = Template::new(source);
+            template.and_then(|template| template.write(value)).ok_or("a command its own template refuses")?
+        }
         None => match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => plain_number(number.as_f64().unwrap_or_default()),
             other => other.to_string(),
         },
     };
-    Ok(Command { publications: vec![Publication { topic, payload }], wanted })
+    Ok(Command { publications: vec![publication(entity, topic, payload)], wanted })
 }
 
-fn topic(entity: &AnnouncedEntity, key: &str) -> Result<String, String> {
+pub(super) fn publication(entity: &AnnouncedEntity, topic: String, payload: String) -> Publication {
+    Publication { topic, payload, retain: is_true(entity, "retain") }
+}
+
+pub(super) fn topic(entity: &AnnouncedEntity, key: &str) -> Result<String, String> {
     text(&entity.config, key).map(str::to_owned).ok_or_else(|| key.trim_end_matches("_topic").replace('_', " "))
 }
 
@@ -309,40 +326,4 @@ fn plain_number(value: f64) -> String {
 fn name_of(action: &Action) -> String {
     let json = serde_json::to_value(action).unwrap_or_default();
     json.get("action").and_then(Value::as_str).unwrap_or("that").replace('_', " ")
-}
-
-/// CIE 1931 xy of an sRGB color, by the matrix of the Wide RGB D65 space that Philips publishes for its lamps.
-fn xy(color: Rgb) -> (f64, f64) {
-    let linear = |channel: u8| {
-        let level = f64::from(channel) / 255.0;
-        if level > 0.04045 { ((level + 0.055) / 1.055).powf(2.4) } else { level / 12.92 }
-    };
-    let (r, g, b) = (linear(color.r), linear(color.g), linear(color.b));
-    let x = r * 0.664_511 + g * 0.154_324 + b * 0.162_028;
-    let y = r * 0.283_881 + g * 0.668_433 + b * 0.047_685;
-    let z = r * 0.000_088 + g * 0.072_310 + b * 0.986_039;
-    let sum = x + y + z;
-    if sum == 0.0 { (0.3127, 0.329) } else { (round4(x / sum), round4(y / sum)) }
-}
-
-/// Hue in degrees and saturation in percent.
-fn hs(color: Rgb) -> (f64, f64) {
-    let (r, g, b) = (f64::from(color.r), f64::from(color.g), f64::from(color.b));
-    let (high, low) = (r.max(g).max(b), r.min(g).min(b));
-    let span = high - low;
-    if span == 0.0 {
-        return (0.0, 0.0);
-    }
-    let hue = if high == r {
-        ((g - b) / span).rem_euclid(6.0)
-    } else if high == g {
-        (b - r) / span + 2.0
-    } else {
-        (r - g) / span + 4.0
-    };
-    ((hue * 60.0).round(), (span / high * 100.0).round())
-}
-
-fn round4(value: f64) -> f64 {
-    (value * 10_000.0).round() / 10_000.0
 }

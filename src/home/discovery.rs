@@ -77,6 +77,7 @@ pub(super) fn read(place: Place<'_>, payload: &[u8]) -> Result<Announcement, &'s
             let mut merged = shared.clone();
             merged.extend(component);
             let platform = text(&merged, "platform")?.to_owned();
+            merged.insert("device".to_owned(), Value::Object(device_config.clone()));
             entity(&platform, &format!("{}_{key}", device.id), merged)
         });
         list.collect()
@@ -115,7 +116,7 @@ fn device(device: &Map<String, Value>, entity: &Map<String, Value>, fallback: &s
     }
 }
 
-fn entity(component: &str, fallback: &str, config: Map<String, Value>) -> Option<AnnouncedEntity> {
+fn entity(component: &str, fallback: &str, mut config: Map<String, Value>) -> Option<AnnouncedEntity> {
     let kind = kind(component)?;
     let category = text(&config, "entity_category");
     let is_battery = text(&config, "device_class") == Some("battery");
@@ -123,10 +124,17 @@ fn entity(component: &str, fallback: &str, config: Map<String, Value>) -> Option
     if category == Some("config") || (category == Some("diagnostic") && !is_battery) {
         return None;
     }
+    // In a whole device's document, a component with nothing but its platform is one that was removed.
+    if !config.keys().any(|key| key.ends_with("topic") && key != "availability_topic") {
+        return None;
+    }
     let unique = text(&config, "unique_id").unwrap_or(fallback);
     let id = EntityId::from(format!("{component}.{}", shortened(unique)));
     let has_device_name = config.get("device").and_then(|device| device.get("name")).is_some_and(Value::is_string);
     let name = text(&config, "name").filter(|name| has_device_name && !name.trim().is_empty()).map(spoken);
+    // Said once, in the device.
+    config.remove("device");
+    config.remove("origin");
     Some(AnnouncedEntity { id, kind, name, config })
 }
 

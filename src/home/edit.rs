@@ -23,6 +23,8 @@ pub enum EditError {
     Name,
     #[error("at most {ALIASES_MAX} other names are kept")]
     Aliases,
+    #[error("there are too many {what}")]
+    TooMany { what: &'static str },
     #[error("a group must have 1 to {GROUP_LEN_MAX} entities")]
     GroupLen,
 }

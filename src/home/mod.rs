@@ -7,19 +7,27 @@
 //!
 //! Absent on purpose: pairing and device configuration (Zigbee2MQTT and its like do that), history of states.
 
+mod ability;
 mod announce;
 mod binding;
+mod color;
 mod command;
+mod confirm;
 mod discovery;
 mod drive;
 mod edit;
 mod keys;
+mod known;
+mod light;
+mod people;
+mod publish;
 mod registry;
 mod state;
 mod store;
 mod template;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use announce::{HubFacts, Vitals};
 pub use edit::{DeviceEdit, EditError, GroupEdit, RoomEdit};
@@ -97,8 +105,8 @@ impl Home {
         let known = db.read(store::load).await.map_err(|source| HomeError::Load { source })?;
         let registry = registry::Registry::new(config.clone(), known);
         let (snapshot, household) = watch::channel(Arc::new(registry.household()));
-        let driver = drive::Driver { registry, db, clock, config, snapshot, broker: None };
-        tokio::spawn(driver.run(broker, inbox, shutdown));
+        let (driver, publications) = drive::Driver::new(registry, db, clock, snapshot, &config);
+        tokio::spawn(driver.run(broker, inbox, publications, shutdown));
         Ok(Self { requests, household })
     }
 
@@ -120,6 +128,11 @@ impl Home {
             Ok(results) if sent => results,
             _ => ids.into_iter().map(|id| (id, CommandResult::NotConnected)).collect(),
         }
+    }
+
+    /// Returns once the home has stopped and the last states are stored.
+    pub async fn stopped(&self) {
+        self.requests.closed().await;
     }
 
     pub async fn edit_device(&self, edit: DeviceEdit) -> Result<(), HomeError> {

@@ -1,53 +1,56 @@
 //! What is known about the home, as a value without I/O: documents, messages and edits go in, the household comes out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::base::clock::Timestamp;
-use crate::base::id::{DeviceId, EntityId, RoomId};
+use crate::base::id::{DeviceId, EntityId};
 use crate::base::limits;
-use crate::domain::household::{Device, Entity, Group, Household, Room, State};
-use crate::home::binding::{self, Binding, Field};
-use crate::home::discovery::{self, AnnouncedDevice, AnnouncedEntity, text};
-use crate::home::edit::{self, DeviceEdit, Edit, EditError, GroupEdit, RoomEdit};
-use crate::home::state;
+use crate::domain::household::{Device, Household, State};
+use crate::home::discovery::{self, AnnouncedDevice, AnnouncedEntity, Announcement};
+use crate::home::edit::{Edit, EditError};
+use crate::home::known::Known;
+use crate::home::people::{People, new_room};
+use crate::home::template::Payload;
+use crate::home::wanted::{self, Wanted};
 use crate::home::{Config, store};
 
-/// What people gave a device.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub(super) struct Custom {
-    pub name: Option<String>,
-    pub aliases: Vec<String>,
-    /// `Some(None)`: taken out of its room on purpose.
-    pub room: Option<Option<RoomId>>,
-}
+/// Entities of the whole home.
+const ENTITIES_MAX: usize = 8 * limits::DEVICES_MAX;
+/// Longest message that is kept for entities that are announced later, in bytes.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// Everything that is stored.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Stored {
     /// Discovery topic and document.
     pub announcements: Vec<(String, Vec<u8>)>,
-    pub customs: BTreeMap<DeviceId, Custom>,
-    pub rooms: BTreeMap<RoomId, Room>,
-    pub groups: Vec<Group>,
+    pub people: People,
     pub states: HashMap<EntityId, State>,
 }
 
-struct Known {
-    announced: AnnouncedEntity,
-    device: DeviceId,
-    bindings: Vec<Binding>,
-    /// What each availability topic said last.
-    available: Vec<Option<bool>>,
-    /// The topic that spoke last.
-    latest: Option<usize>,
-}
-
-/// What a document changed, for the loop to carry out.
+/// What a document changed, for the loop to carry out: first the topics to leave, then those to listen to.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Effect {
     pub subscribe: Vec<String>,
     pub unsubscribe: Vec<String>,
+    pub removed: Vec<EntityId>,
     pub changed: bool,
+}
+
+/// What a message changed.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Heard {
+    /// Entities with a new state.
+    pub changed: Vec<EntityId>,
+    /// The snapshot is not what it was.
+    pub is_visible: bool,
+}
+
+/// An edit that is ready to be stored and then taken over.
+pub(super) struct Plan {
+    people: People,
+    forgotten: Vec<String>,
+    pub changes: Vec<store::Change>,
 }
 
 pub(super) struct Registry {
@@ -57,10 +60,13 @@ pub(super) struct Registry {
     entities: BTreeMap<EntityId, Known>,
     of_document: HashMap<String, Vec<EntityId>>,
     by_topic: HashMap<String, Vec<(EntityId, usize)>>,
-    customs: BTreeMap<DeviceId, Custom>,
-    rooms: BTreeMap<RoomId, Room>,
-    groups: Vec<Group>,
+    /// The last message on each topic, for entities that are announced after it came.
+    kept: HashMap<String, String>,
+    people: People,
     states: HashMap<EntityId, State>,
+    /// Documents that the broker still has.
+    heard_documents: HashSet<String>,
+    is_roll_called: bool,
     revision: u64,
 }
 
@@ -73,16 +79,20 @@ impl Registry {
             entities: BTreeMap::new(),
             of_document: HashMap::new(),
             by_topic: HashMap::new(),
-            customs: stored.customs,
-            rooms: stored.rooms,
-            groups: stored.groups,
+            kept: HashMap::new(),
+            people: stored.people,
             states: stored.states,
+            heard_documents: HashSet::new(),
+            is_roll_called: false,
             revision: 1,
         };
         for (topic, document) in stored.announcements {
             // What an older version stored and this one refuses is only left out.
             let _ = registry.announce(&topic, &document);
         }
+        registry.heard_documents.clear();
+        let Self { entities, states, .. } = &mut registry;
+        states.retain(|id, _| entities.contains_key(id));
         registry
     }
 
@@ -99,107 +109,133 @@ impl Registry {
             return Ok(Effect::default());
         }
         if self.documents.get(topic).is_some_and(|known| known == payload) {
+            self.heard_documents.insert(topic.to_owned());
             return Ok(Effect::default());
         }
-        let read = if payload.is_empty() { None } else { Some(discovery::read(place, payload)?) };
+        let announced = if payload.is_empty() { None } else { Some(discovery::read(place, payload)?) };
+        let announced = announced.filter(|announcement| !announcement.entities.is_empty());
+        if let Some(announcement) = &announced {
+            self.check_room_for(announcement)?;
+        }
         let mut effect = self.withdraw(topic);
-        if let Some(announcement) = read.filter(|announcement| !announcement.entities.is_empty()) {
-            let is_new = !self.devices.contains_key(&announcement.device.id);
-            if is_new && self.devices.len() >= limits::DEVICES_MAX {
-                return Err("there are too many devices");
-            }
-            let device = announcement.device.id.clone();
-            self.devices.insert(device.clone(), announcement.device);
-            for entity in announcement.entities {
-                effect.subscribe.extend(self.add(topic, &device, entity));
+        if let Some(Announcement { device, entities }) = announced {
+            let id = device.id.clone();
+            self.devices.insert(id.clone(), device);
+            for entity in entities {
+                self.add(topic, &id, entity, &mut effect);
             }
             self.documents.insert(topic.to_owned(), payload.to_owned());
+            self.heard_documents.insert(topic.to_owned());
             effect.changed = true;
         }
-        self.drop_empty_devices();
-        self.revision += u64::from(effect.changed);
+        self.finish(&mut effect);
         Ok(effect)
     }
 
-    fn add(&mut self, document: &str, device: &DeviceId, entity: AnnouncedEntity) -> Vec<String> {
-        let bindings = binding::bindings(&entity);
-        let mut fresh = Vec::new();
-        for (index, binding) in bindings.iter().enumerate() {
+    fn check_room_for(&self, announcement: &Announcement) -> Result<(), &'static str> {
+        if !self.devices.contains_key(&announcement.device.id) && self.devices.len() >= limits::DEVICES_MAX {
+            return Err("there are too many devices");
+        }
+        if self.entities.len() + announcement.entities.len() > ENTITIES_MAX {
+            return Err("there are too many entities");
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, document: &str, device: &DeviceId, entity: AnnouncedEntity, effect: &mut Effect) {
+        // An entity that two documents claim belongs to the later one.
+        effect.unsubscribe.extend(self.remove(&entity.id));
+        let id = entity.id.clone();
+        let mut known = Known::new(entity, device.clone(), document);
+        for (index, binding) in known.bindings.iter().enumerate() {
             let listeners = self.by_topic.entry(binding.topic.clone()).or_default();
             if listeners.is_empty() {
-                fresh.push(binding.topic.clone());
+                effect.subscribe.push(binding.topic.clone());
             }
-            listeners.push((entity.id.clone(), index));
+            listeners.push((id.clone(), index));
         }
-        let topics = bindings.iter().filter(|binding| matches!(binding.field, Field::Availability(_))).count();
-        let id = entity.id.clone();
+        let state = self.states.entry(id.clone()).or_default();
+        for index in 0..known.bindings.len() {
+            if let Some(text) = self.kept.get(&known.bindings[index].topic) {
+                known.hear(index, &Payload::new(text), state);
+            }
+        }
         self.of_document.entry(document.to_owned()).or_default().push(id.clone());
-        let known =
-            Known { announced: entity, device: device.clone(), bindings, available: vec![None; topics], latest: None };
         self.entities.insert(id, known);
-        fresh
     }
 
     /// Removes what a document had announced.
     fn withdraw(&mut self, document: &str) -> Effect {
         let mut effect = Effect { changed: self.documents.remove(document).is_some(), ..Effect::default() };
+        self.heard_documents.remove(document);
         for id in self.of_document.remove(document).unwrap_or_default() {
-            let Some(known) = self.entities.remove(&id) else { continue };
-            for binding in known.bindings {
-                let Some(listeners) = self.by_topic.get_mut(&binding.topic) else { continue };
-                listeners.retain(|(other, _)| *other != id);
-                if listeners.is_empty() {
-                    self.by_topic.remove(&binding.topic);
-                    effect.unsubscribe.push(binding.topic);
-                }
-            }
+            effect.unsubscribe.extend(self.remove(&id));
+            effect.removed.push(id);
         }
         effect
     }
 
-    fn drop_empty_devices(&mut self) {
-        let used: BTreeSet<&DeviceId> = self.entities.values().map(|known| &known.device).collect();
-        let gone: Vec<DeviceId> = self.devices.keys().filter(|id| !used.contains(id)).cloned().collect();
-        gone.iter().for_each(|id| drop(self.devices.remove(id)));
-    }
-
-    /// Takes a message of a device in; returns the entities whose state or availability it touched.
-    pub(super) fn message(&mut self, topic: &str, payload: &[u8], now: Timestamp) -> Vec<EntityId> {
-        let Ok(payload) = std::str::from_utf8(payload) else { return Vec::new() };
-        let Some(listeners) = self.by_topic.get(topic) else { return Vec::new() };
-        let mut touched = Vec::new();
-        for (id, index) in listeners {
-            let Some(known) = self.entities.get_mut(id) else { continue };
-            let binding = &known.bindings[*index];
-            if let Field::Availability(number) = binding.field {
-                let read =
-                    binding.template.as_ref().map_or(Some(payload.to_owned()), |template| template.read(payload));
-                let (yes, no) = binding::availability_payloads(&known.announced, number);
-                let said = match read.as_deref() {
-                    Some(text) if text == yes => Some(true),
-                    Some(text) if text == no => Some(false),
-                    // Zigbee2MQTT's newer form, where the document names no template.
-                    Some(text) if text.contains("\"online\"") => Some(true),
-                    Some(text) if text.contains("\"offline\"") => Some(false),
-                    _ => None,
-                };
-                if let (Some(said), Some(slot)) = (said, known.available.get_mut(number)) {
-                    *slot = Some(said);
-                    known.latest = Some(number);
-                }
-            } else {
-                let state = self.states.entry(id.clone()).or_default();
-                let before = state.clone();
-                state::apply(&known.announced, binding, payload, state);
-                if (State { changed_at: None, ..before }) != (State { changed_at: None, ..state.clone() }) {
-                    state.changed_at = Some(now);
-                }
-            }
-            if !touched.contains(id) {
-                touched.push(id.clone());
+    /// Removes an entity; returns the topics that nobody listens to any more. Its state stays until [`Registry::finish`].
+    fn remove(&mut self, id: &EntityId) -> Vec<String> {
+        let Some(known) = self.entities.remove(id) else { return Vec::new() };
+        if let Some(siblings) = self.of_document.get_mut(&known.document) {
+            siblings.retain(|other| other != id);
+        }
+        let mut left = Vec::new();
+        for binding in known.bindings {
+            let Some(listeners) = self.by_topic.get_mut(&binding.topic) else { continue };
+            listeners.retain(|(other, _)| other != id);
+            if listeners.is_empty() {
+                self.by_topic.remove(&binding.topic);
+                left.push(binding.topic);
             }
         }
-        touched
+        left
+    }
+
+    /// Drops what nothing belongs to any more.
+    fn finish(&mut self, effect: &mut Effect) {
+        for topic in effect.unsubscribe.iter().filter(|topic| !self.by_topic.contains_key(*topic)) {
+            self.kept.remove(topic);
+        }
+        effect.removed.retain(|id| !self.entities.contains_key(id));
+        effect.removed.iter().for_each(|id| drop(self.states.remove(id)));
+        if effect.changed {
+            let used: BTreeSet<&DeviceId> = self.entities.values().map(|known| &known.device).collect();
+            self.devices.retain(|id, _| used.contains(id));
+            self.revision += 1;
+        }
+    }
+
+    /// Takes a message of a device in.
+    pub(super) fn message(&mut self, topic: &str, payload: &[u8], now: Timestamp) -> Heard {
+        let mut heard = Heard::default();
+        let Ok(text) = std::str::from_utf8(payload) else { return heard };
+        let Some(listeners) = self.by_topic.get(topic) else { return heard };
+        let payload = Payload::new(text);
+        for (id, index) in listeners {
+            let Some(known) = self.entities.get_mut(id) else { continue };
+            let was_available = known.is_available();
+            let was_heard = known.heard > 0;
+            let state = self.states.entry(id.clone()).or_default();
+            if known.hear(*index, &payload, state) {
+                state.changed_at = Some(now);
+                heard.is_visible = true;
+                if !heard.changed.contains(id) {
+                    heard.changed.push(id.clone());
+                }
+            }
+            heard.is_visible |= was_available != known.is_available() || was_heard != (known.heard > 0);
+        }
+        if text.len() <= KEPT_BYTES_MAX {
+            self.kept.insert(topic.to_owned(), text.to_owned());
+        }
+        heard
+    }
+
+    /// After the broker had time to say all that it has: what it does not have any more, and what says nothing, counts as gone.
+    pub(super) fn call_roll(&mut self) {
+        self.is_roll_called = true;
     }
 
     pub(super) fn entity(&self, id: &EntityId) -> Option<&AnnouncedEntity> {
@@ -210,136 +246,66 @@ impl Registry {
         self.states.get(id).cloned().unwrap_or_default()
     }
 
-    pub(super) fn is_available(&self, id: &EntityId) -> bool {
-        self.entities.get(id).is_some_and(Known::is_available)
+    /// Whether a topic says that the entity cannot be reached.
+    pub(super) fn is_offline(&self, id: &EntityId) -> bool {
+        self.entities.get(id).is_some_and(|known| !known.is_available())
     }
 
-    /// Whether anything would ever show a change of its state.
-    pub(super) fn reports(&self, id: &EntityId) -> bool {
-        self.entities
-            .get(id)
-            .is_some_and(|known| known.bindings.iter().any(|binding| !matches!(binding.field, Field::Availability(_))))
+    /// How often its state was heard; grows with each message, also with one that says nothing new.
+    pub(super) fn heard(&self, id: &EntityId) -> u64 {
+        self.entities.get(id).map_or(0, |known| known.heard)
     }
 
-    /// Carries out an edit; returns what has to be stored. Nothing changes when it is refused.
-    pub(super) fn edit(&mut self, edit: &Edit) -> Result<Vec<store::Change>, EditError> {
-        let changes = match edit {
-            Edit::Device(edit) => self.edit_device(edit)?,
-            Edit::ForgetDevice(id) => self.forget(id)?,
-            Edit::Room(edit) => self.edit_room(edit)?,
-            Edit::Group(edit) => self.set_group(edit)?,
-            Edit::DeleteGroup(name) => {
-                let before = self.groups.len();
-                self.groups.retain(|group| group.name != *name);
-                if self.groups.len() == before {
-                    return Err(EditError::NoGroup(name.clone()));
+    /// Whether anything could show that what is wanted came true.
+    pub(super) fn shows(&self, id: &EntityId, wanted: &Wanted) -> bool {
+        self.entities.get(id).is_some_and(|known| wanted::is_shown(&known.announced, wanted, &known.bindings))
+    }
+
+    /// Takes an entity that reports nothing for what it was told to be.
+    pub(super) fn assume(&mut self, id: &EntityId, wanted: &Wanted, now: Timestamp) {
+        if self.entities.contains_key(id) {
+            let state = self.states.entry(id.clone()).or_default();
+            wanted::assume(wanted, state);
+            state.changed_at = Some(now);
+        }
+    }
+
+    /// What an edit comes to. Nothing changes before [`Registry::adopt`].
+    pub(super) fn plan(&self, edit: &Edit) -> Result<Plan, EditError> {
+        let mut people = self.people.clone();
+        let mut changes = people.edit(edit, &self.household())?;
+        let mut forgotten = Vec::new();
+        if let Edit::ForgetDevice(device) = edit {
+            for (id, known) in self.entities.iter().filter(|(_, known)| known.device == *device) {
+                changes.push(store::Change::StateGone(id.clone()));
+                if !forgotten.contains(&known.document) {
+                    forgotten.push(known.document.clone());
+                    changes.push(store::Change::DocumentGone(known.document.clone()));
                 }
-                vec![store::Change::GroupGone(name.clone())]
             }
-        };
-        self.revision += 1;
-        Ok(changes)
+        }
+        Ok(Plan { people, forgotten, changes })
     }
 
-    fn edit_device(&mut self, edit: &DeviceEdit) -> Result<Vec<store::Change>, EditError> {
-        if !self.devices.contains_key(&edit.id) {
-            return Err(EditError::NoDevice(edit.id.to_string()));
+    pub(super) fn adopt(&mut self, plan: Plan) -> Effect {
+        self.people = plan.people;
+        let mut effect = Effect::default();
+        for document in plan.forgotten {
+            let one = self.withdraw(&document);
+            effect.unsubscribe.extend(one.unsubscribe);
+            effect.removed.extend(one.removed);
         }
-        let mut custom = self.customs.get(&edit.id).cloned().unwrap_or_default();
-        if let Some(name) = &edit.name {
-            custom.name = Some(edit::name(name)?);
-        }
-        if let Some(aliases) = &edit.aliases {
-            custom.aliases = edit::names(aliases)?;
-        }
-        let mut changes = Vec::new();
-        match &edit.room {
-            Some(Some(room)) => {
-                let name = edit::name(room)?;
-                let room = self.room_named(&name);
-                changes.push(store::Change::Room(room.clone()));
-                custom.room = Some(Some(room.id));
-            }
-            Some(None) => custom.room = Some(None),
-            None => {}
-        }
-        self.customs.insert(edit.id.clone(), custom.clone());
-        changes.push(store::Change::Custom(edit.id.clone(), custom));
-        Ok(changes)
-    }
-
-    /// The room of that name, made when there is none.
-    fn room_named(&mut self, name: &str) -> Room {
-        let folded = name.to_lowercase();
-        let known = self.rooms.values().find(|room| {
-            room.name.to_lowercase() == folded || room.aliases.iter().any(|alias| alias.to_lowercase() == folded)
-        });
-        if let Some(room) = known {
-            return room.clone();
-        }
-        let room = new_room(name);
-        self.rooms.insert(room.id.clone(), room.clone());
-        room
-    }
-
-    fn forget(&mut self, id: &DeviceId) -> Result<Vec<store::Change>, EditError> {
-        if !self.devices.contains_key(id) && !self.customs.contains_key(id) {
-            return Err(EditError::NoDevice(id.to_string()));
-        }
-        let of_device = |known: &Known| known.device == *id;
-        let documents: Vec<String> = self
-            .of_document
-            .iter()
-            .filter(|(_, entities)| entities.iter().any(|entity| self.entities.get(entity).is_some_and(of_device)))
-            .map(|(topic, _)| topic.clone())
-            .collect();
-        let mut changes = vec![store::Change::CustomGone(id.clone())];
-        for topic in documents {
-            self.withdraw(&topic);
-            changes.push(store::Change::DocumentGone(topic));
-        }
-        self.customs.remove(id);
-        self.drop_empty_devices();
-        Ok(changes)
-    }
-
-    fn edit_room(&mut self, edit: &RoomEdit) -> Result<Vec<store::Change>, EditError> {
-        let known = self.household().rooms.into_iter().find(|room| room.id == edit.id);
-        let mut room = known.ok_or_else(|| EditError::NoRoom(edit.id.to_string()))?;
-        if let Some(name) = &edit.name {
-            room.name = edit::name(name)?;
-        }
-        if let Some(aliases) = &edit.aliases {
-            room.aliases = edit::names(aliases)?;
-        }
-        if let Some(floor) = &edit.floor {
-            room.floor = floor.as_deref().map(edit::name).transpose()?;
-        }
-        self.rooms.insert(room.id.clone(), room.clone());
-        Ok(vec![store::Change::Room(room)])
-    }
-
-    fn set_group(&mut self, edit: &GroupEdit) -> Result<Vec<store::Change>, EditError> {
-        edit::group_len(edit.entities.len())?;
-        if let Some(missing) = edit.entities.iter().find(|id| !self.entities.contains_key(id)) {
-            return Err(EditError::NoEntity(missing.to_string()));
-        }
-        let group = Group {
-            name: edit::name(&edit.name)?,
-            aliases: edit::names(&edit.aliases)?,
-            entities: edit.entities.clone(),
-        };
-        self.groups.retain(|known| known.name != group.name);
-        self.groups.push(group.clone());
-        Ok(vec![store::Change::Group(group)])
+        effect.changed = true;
+        self.finish(&mut effect);
+        effect
     }
 
     /// The snapshot that everybody reads.
     pub(super) fn household(&self) -> Household {
-        let mut rooms = self.rooms.clone();
+        let mut rooms = self.people.rooms.clone();
         let mut devices: BTreeMap<&DeviceId, Device> = BTreeMap::new();
         for (id, announced) in &self.devices {
-            let custom = self.customs.get(id);
+            let custom = self.people.customs.get(id);
             let room = match custom.and_then(|custom| custom.room.clone()) {
                 Some(chosen) => chosen,
                 None => announced.suggested_area.as_deref().map(|area| {
@@ -361,56 +327,19 @@ impl Registry {
         }
         for (id, known) in &self.entities {
             let Some(device) = devices.get_mut(&known.device) else { continue };
-            let available = known.is_available();
+            let available = known.is_available() && !self.is_gone(known);
             device.available |= available;
-            let entity = Entity {
-                id: id.clone(),
-                name: entity_name(&device.name, known.announced.name.as_deref()),
-                kind: known.announced.kind,
-                device_class: text(&known.announced.config, "device_class").map(str::to_owned),
-                unit: text(&known.announced.config, "unit_of_measurement").map(str::to_owned),
-                abilities: binding::abilities(&known.announced),
-                state: self.state(id),
-                available,
-            };
-            device.entities.push(entity);
+            device.entities.push(known.entity(&device.name, self.state(id), available));
         }
-        let devices = devices.into_values().collect();
         Household {
             rooms: rooms.into_values().collect(),
-            devices,
-            groups: self.groups.clone(),
+            devices: devices.into_values().collect(),
+            groups: self.people.groups.clone(),
             revision: self.revision,
         }
     }
-}
 
-impl Known {
-    fn is_available(&self) -> bool {
-        let config = &self.announced.config;
-        // Until a topic has spoken, it is not held against the entity.
-        match text(config, "availability_mode").unwrap_or("latest") {
-            "all" => self.available.iter().all(|said| said.unwrap_or(true)),
-            "any" => self.available.is_empty() || self.available.iter().any(|said| said.unwrap_or(true)),
-            _ => self.latest.and_then(|index| self.available[index]).unwrap_or(true),
-        }
+    fn is_gone(&self, known: &Known) -> bool {
+        self.is_roll_called && known.heard == 0 && !self.heard_documents.contains(&known.document)
     }
-}
-
-fn entity_name(device: &str, own: Option<&str>) -> String {
-    match own {
-        Some(own) if own.to_lowercase().contains(&device.to_lowercase()) => own.to_owned(),
-        Some(own) => format!("{device} {own}"),
-        None => device.to_owned(),
-    }
-}
-
-fn new_room(name: &str) -> Room {
-    let id: String = name
-        .trim()
-        .to_lowercase()
-        .chars()
-        .map(|character| if character.is_alphanumeric() { character } else { '_' })
-        .collect();
-    Room { id: RoomId::from(id), name: name.trim().to_owned(), aliases: Vec::new(), floor: None }
 }

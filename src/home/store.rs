@@ -7,7 +7,8 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{DeviceId, EntityId};
 use crate::db::{Migration, Tx};
 use crate::domain::household::{Group, Room, State};
-use crate::home::registry::{Custom, Stored};
+use crate::home::people::Custom;
+use crate::home::registry::Stored;
 
 pub const MIGRATIONS: &[Migration] = &[Migration {
     number: 900,
@@ -29,6 +30,7 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
 pub(super) enum Change {
     Document(String, Vec<u8>),
     DocumentGone(String),
+    StateGone(EntityId),
     Custom(DeviceId, Custom),
     CustomGone(DeviceId),
     Room(Room),
@@ -46,6 +48,7 @@ pub(super) fn apply(tx: &Tx<'_>, change: &Change, now: Timestamp) -> rusqlite::R
         Change::DocumentGone(topic) => {
             tx.prepare_cached("DELETE FROM home_announcements WHERE topic = ?1")?.execute([topic])
         }
+        Change::StateGone(id) => tx.prepare_cached("DELETE FROM home_states WHERE entity_id = ?1")?.execute([id]),
         Change::Custom(id, custom) => tx
             .prepare_cached(
                 "INSERT OR REPLACE INTO home_devices (device_id, name, aliases, room_id, is_roomless, updated_at)
@@ -93,7 +96,7 @@ pub(super) fn load(conn: &Connection) -> rusqlite::Result<Stored> {
         let room: Option<crate::base::id::RoomId> = row.get(3)?;
         let room = if row.get(4)? { Some(None) } else { room.map(Some) };
         let custom = Custom { name: row.get(1)?, aliases: from_json(&row.get::<_, String>(2)?), room };
-        stored.customs.insert(row.get(0)?, custom);
+        stored.people.customs.insert(row.get(0)?, custom);
     }
     let mut select = conn.prepare("SELECT room_id, name, aliases, floor FROM home_rooms")?;
     let mut rows = select.query([])?;
@@ -104,12 +107,12 @@ pub(super) fn load(conn: &Connection) -> rusqlite::Result<Stored> {
             aliases: from_json(&row.get::<_, String>(2)?),
             floor: row.get(3)?,
         };
-        stored.rooms.insert(room.id.clone(), room);
+        stored.people.rooms.insert(room.id.clone(), room);
     }
     let mut select = conn.prepare("SELECT name, aliases, entities FROM home_groups ORDER BY name")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        stored.groups.push(Group {
+        stored.people.groups.push(Group {
             name: row.get(0)?,
             aliases: from_json(&row.get::<_, String>(1)?),
             entities: from_json(&row.get::<_, String>(2)?),
