@@ -33,15 +33,16 @@ pub(super) async fn stream(it: Arc<Dashboard>) -> Response {
     let (sender, pieces) = mpsc::channel(PIECES_LEN);
     tokio::spawn(async move {
         let mut buffer = vec![0; PIECE_BYTES];
+        // The empty piece that marks the end is the read of nothing at the end of the file.
         while let Ok(count) = file.read(&mut buffer).await
-            && count > 0
             && sender.send(Bytes::copy_from_slice(&buffer[..count])).await.is_ok()
+            && count > 0
         {}
     });
     let name = format!("attachment; filename=\"kafclaw-{}.db\"", it.clock.now().to_utc().format("%Y%m%d-%H%M%S"));
     Response {
         status: 200,
         headers: vec![("Content-Type", "application/octet-stream".to_owned()), ("Content-Disposition", name)],
-        body: Body::Stream(pieces),
+        body: Body::Whole(pieces),
     }
 }

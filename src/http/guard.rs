@@ -75,7 +75,15 @@ impl Guard {
             return Err(error(400, "a token does not belong into an address", Some(hint)));
         }
         if self.has_session(request) {
-            return Ok(true);
+            // Cookies travel by themselves, so a change needs a sign that a page of ours asked for it.
+            let is_told = request.header("origin").is_some()
+                || matches!(request.header("sec-fetch-site"), Some("same-origin" | "none"));
+            return if is_told || request.method.is_safe() {
+                Ok(true)
+            } else {
+                let hint = "call from the page, or send the header Authorization: Bearer <token>";
+                Err(error(403, "a change with a session needs an Origin header", Some(hint)))
+            };
         }
         match request.header("authorization") {
             Some(sent) => match self.try_token(sent, request.peer) {
@@ -130,6 +138,10 @@ impl Guard {
     }
 
     fn has_session(&self, request: &Request) -> bool {
+        // Anybody could sign with an empty key.
+        if self.config.token.is_empty() {
+            return false;
+        }
         let cookies = request.header("cookie").unwrap_or("").split(';');
         let values = cookies.filter_map(|cookie| cookie.trim().strip_prefix(LOGIN_COOKIE)?.strip_prefix('='));
         let mut sessions = values.filter_map(|value| value.rsplit_once('.'));

@@ -37,6 +37,8 @@ pub(super) struct Head {
     pub headers: Vec<(String, String)>,
     pub framing: Framing,
     pub keeps_alive: bool,
+    /// Spoken in HTTP/1.0.
+    pub is_old: bool,
     pub expects_continue: bool,
     pub wants_upgrade: bool,
 }
@@ -83,7 +85,8 @@ fn read(parsed: &httparse::Request<'_, '_>) -> Result<Head, Refusal> {
     }
     let mut headers = Vec::with_capacity(parsed.headers.len());
     for header in parsed.headers.iter() {
-        let value = std::str::from_utf8(header.value).map_err(|_| refused(400, "a header is not text"))?;
+        let value = std::str::from_utf8(header.value).ok().filter(|value| value.is_ascii());
+        let value = value.ok_or(refused(400, "a header is not plain ASCII"))?;
         headers.push((header.name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let all = |name: &str| {
@@ -101,6 +104,7 @@ fn read(parsed: &httparse::Request<'_, '_>) -> Result<Head, Refusal> {
         method,
         target: target.to_owned(),
         framing,
+        is_old,
         keeps_alive: !is_old && !has_token("connection", "close"),
         expects_continue: has_token("expect", "100-continue"),
         wants_upgrade: has_token("connection", "upgrade"),

@@ -29,12 +29,14 @@ pub(super) struct Lockout {
 impl Lockout {
     /// How long `peer` still has to wait; none when it may try.
     pub(super) fn wait(&self, peer: IpAddr, now: Timestamp) -> Option<Duration> {
-        let record = self.records.get(&peer)?;
+        let record = self.records.get(&household_line(peer))?;
         let until = record.last.plus(wait_after(record.failures)?);
-        (until > now).then(|| until.since(now))
+        // A clock that was set back must not lock anybody out for longer than the longest wait.
+        (until > now).then(|| until.since(now)).filter(|wait| *wait <= WAIT_MAX)
     }
 
     pub(super) fn failed(&mut self, peer: IpAddr, now: Timestamp) {
+        let peer = household_line(peer);
         self.records.retain(|_, record| now.since(record.last) < FORGIVEN_AFTER);
         if self.records.len() >= ADDRESSES_MAX
             && !self.records.contains_key(&peer)
@@ -48,7 +50,15 @@ impl Lockout {
     }
 
     pub(super) fn succeeded(&mut self, peer: IpAddr) {
-        self.records.remove(&peer);
+        self.records.remove(&household_line(peer));
+    }
+}
+
+/// One line into a house has 2^64 addresses of IPv6; they count as one.
+pub(super) fn household_line(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
+        peer => peer,
     }
 }
 
@@ -77,6 +87,26 @@ mod tests {
         assert_eq!(lockout.wait(EVE, now.plus(Duration::from_secs(40))), None);
         lockout.succeeded(EVE);
         assert_eq!(lockout.wait(EVE, now), None);
+    }
+
+    #[test]
+    fn a_clock_set_back_locks_nobody_out_for_years() {
+        let mut lockout = Lockout::default();
+        let now = Timestamp::from_millis(2_000_000_000_000);
+        (0..9).for_each(|_| lockout.failed(EVE, now));
+        assert!(lockout.wait(EVE, now).is_some());
+        assert_eq!(lockout.wait(EVE, Timestamp::from_millis(1_000)), None);
+    }
+
+    #[test]
+    fn all_addresses_of_one_line_count_together() {
+        let mut lockout = Lockout::default();
+        let now = Timestamp::from_millis(1_000_000);
+        for number in 0..8_u128 {
+            lockout.failed(IpAddr::from((0x2001_0db8_u128 << 96 | number).to_be_bytes()), now);
+        }
+        assert!(lockout.wait("2001:db8::ffff".parse().expect("an address"), now).is_some());
+        assert_eq!(lockout.wait("2001:db8:0:1::1".parse().expect("an address"), now), None);
     }
 
     #[test]

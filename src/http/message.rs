@@ -73,6 +73,9 @@ pub enum Body {
     Bytes(Bytes),
     /// Pieces as they come; the channel's bound is the only buffer.
     Stream(mpsc::Receiver<Bytes>),
+    /// As `Stream`, but an empty piece must mark the end; without it the connection is cut, so that half a file never looks
+    /// whole.
+    Whole(mpsc::Receiver<Bytes>),
 }
 
 #[derive(Debug)]

@@ -7,7 +7,9 @@
 //! Absent on purpose: HTTP/2, WebSocket (the control port brings it), file serving from disk.
 
 mod backend;
+mod connection;
 mod door;
+mod exchange;
 mod guard;
 mod head;
 mod listen;
@@ -16,9 +18,11 @@ mod message;
 pub mod openapi;
 mod route;
 mod server;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod worker;
 
 pub use guard::{Guard, GuardConfig, LOGIN_COOKIE};
 pub use listen::{ListenError, Listeners};

@@ -81,47 +81,82 @@ impl<S: Send + Sync + 'static> Router<S> {
         Self { routes, state, guard }
     }
 
-    /// Finds the route, asks the guard, runs it.
-    pub async fn handle(&self, mut request: Request) -> Response {
-        if let Err(refusal) = self.guard.check_origin(&request) {
-            return refusal;
-        }
-        if request.method == Method::Options {
-            return self.guard.preflight(&request);
-        }
+    fn find(&self, request: &Request) -> Found<'_, S> {
         let wanted = if request.method == Method::Head { Method::Get } else { request.method };
         let mut allowed = Vec::new();
-        let mut found = None;
         for route in &self.routes {
             let Some(params) = matched(route.path, &request.path) else { continue };
             if route.method == wanted {
-                found = Some((route, params));
-                break;
+                return Found::Route(route, params);
             }
             allowed.push(route.method.as_str());
         }
-        // Who may not come in does not learn which routes there are.
-        let access = found.as_ref().map_or(Access::Token, |(route, _)| route.access);
-        match self.guard.check(&request, access) {
-            Ok(is_authenticated) => request.is_authenticated = is_authenticated,
-            Err(refusal) => return refusal,
-        }
-        let origin = request.header("origin").map(str::to_owned);
-        let response = match found {
-            Some((route, params)) => {
-                request.params = params;
-                (route.run)(self.state.clone(), request).await
-            }
-            None if !allowed.is_empty() => {
+        if allowed.is_empty() { Found::Nothing } else { Found::OtherMethods(allowed) }
+    }
+}
+
+enum Found<'a, S> {
+    Route(&'a Route<S>, Vec<(&'static str, String)>),
+    OtherMethods(Vec<&'static str>),
+    Nothing,
+}
+
+impl<S> Found<'_, S> {
+    fn refusal(self) -> Response {
+        match self {
+            Self::OtherMethods(allowed) => {
                 error(405, "this route does not take that method", None).with("Allow", allowed.join(", "))
             }
-            None => error(
+            _ => error(
                 404,
                 "there is no such route",
                 Some("GET /api/v1/openapi.json on the dashboard's port lists all routes"),
             ),
+        }
+    }
+}
+
+/// What answers requests, whatever its state's type.
+pub(super) trait Desk: Send + Sync {
+    /// Looks at a request whose body is still outside: whether its caller is known, or the answer that turns it away.
+    fn judge(&self, request: &Request) -> Result<bool, Response>;
+    /// Runs the route of a request that was judged.
+    fn run(&self, request: Request) -> BoxFuture<'static, Response>;
+}
+
+impl<S: Send + Sync + 'static> Desk for Router<S> {
+    fn judge(&self, request: &Request) -> Result<bool, Response> {
+        self.guard.check_origin(request).map_err(|refusal| self.guard.finish(refusal, None))?;
+        if request.method == Method::Options {
+            return Err(self.guard.preflight(request));
+        }
+        let found = self.find(request);
+        // Who may not come in does not learn which routes there are.
+        let access = match &found {
+            Found::Route(route, _) => route.access,
+            _ => Access::Token,
         };
-        self.guard.finish(response, origin.as_deref())
+        let is_known = self.guard.check(request, access);
+        let judged = is_known.and_then(|is_known| match found {
+            Found::Route(..) => Ok(is_known),
+            nothing => Err(nothing.refusal()),
+        });
+        judged.map_err(|refusal| self.guard.finish(refusal, request.header("origin")))
+    }
+
+    fn run(&self, mut request: Request) -> BoxFuture<'static, Response> {
+        let (guard, origin) = (self.guard.clone(), request.header("origin").map(str::to_owned));
+        let running = match self.find(&request) {
+            Found::Route(route, params) => {
+                request.params = params;
+                (route.run)(self.state.clone(), request)
+            }
+            nothing => {
+                let refusal = nothing.refusal();
+                Box::pin(async { refusal })
+            }
+        };
+        Box::pin(async move { guard.finish(running.await, origin.as_deref()) })
     }
 }
 

@@ -9,10 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::base::shutdown::Shutdown;
-use crate::http::backend::{Backend, BackendError};
-use crate::http::door::{Door, Slots};
+use crate::http::backend::{Backend, BackendError, connections_possible};
+use crate::http::door::Door;
 use crate::http::listen::{ListenError, Listeners};
 use crate::http::route::Router;
+use crate::http::slots::Slots;
 use crate::http::tls::{self, TlsError};
 
 /// How often the parser behind the door is probed.
@@ -73,7 +74,7 @@ pub struct Server;
 impl Server {
     /// Opens the address and serves `router` until shutdown. Must be called inside a runtime.
     pub fn start<S: Send + Sync + 'static>(
-        config: Config,
+        mut config: Config,
         listeners: &mut Listeners,
         router: Arc<Router<S>>,
         shutdown: Shutdown,
@@ -83,13 +84,10 @@ impl Server {
             .local_addr()
             .map_err(|source| ListenError::Bind { address: SocketAddr::new(config.host, config.port), source })?;
         let tls = config.tls.as_ref().map(|(cert, key)| tls::acceptor(cert, key)).transpose()?;
-        let desk = Arc::new(move |request| -> futures_util::future::BoxFuture<'static, _> {
-            let router = router.clone();
-            Box::pin(async move { router.handle(request).await })
-        });
-        let backend = Backend::start(config.name, &config.run_dir, desk)?;
+        let backend = Backend::start(config.name, &config.run_dir, router)?;
         let slots: Arc<Slots> = Arc::default();
         let is_encrypted = tls.is_some();
+        config.connections_max = connections_possible(config.connections_max);
         let door = Arc::new(Door { config, backend: backend.clone(), tls, slots: slots.clone() });
         tokio::spawn(door.run(listener, shutdown.clone()));
         tokio::spawn(supervise(backend.clone(), shutdown));
@@ -103,6 +101,7 @@ async fn supervise(backend: Arc<Backend>, shutdown: Shutdown) {
             () = tokio::time::sleep(PROBE_INTERVAL) => {}
             () = shutdown.triggered() => return,
         }
+        backend.sweep();
         if let Err(error) = backend.replace_if_dead().await {
             tracing::error!(error = crate::base::error::chain(&error), "The request parser could not be replaced.");
         }
@@ -178,6 +177,11 @@ impl ServerHandle {
             });
         }
         address
+    }
+
+    #[cfg(test)]
+    pub(super) fn break_parser(&self) {
+        self.backend.break_accepting();
     }
 
     #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Doors on loopback, spoken to as clients and as strangers do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::base::clock::{Clock, Timestamp};
@@ -17,7 +19,7 @@ const TOKEN: &str = "correct horse";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn routes() -> Vec<Route<()>> {
-    vec![
+    let mut routes = vec![
         Route {
             method: Method::Get,
             path: "/open",
@@ -62,7 +64,54 @@ fn routes() -> Vec<Route<()>> {
                 })
             },
         },
+    ];
+    routes.extend(odd_routes());
+    routes
+}
+
+/// Routes that go wrong or never end.
+fn odd_routes() -> Vec<Route<()>> {
+    vec![
+        plain("/whole", |_, _| Box::pin(async { file(&[b"all of it", b""]) })),
+        plain("/torn", |_, _| Box::pin(async { file(&[b"half of "]) })),
+        plain("/panics", |_, request| {
+            Box::pin(async move {
+                assert!(request.path.is_empty(), "a mistake in a route");
+                Response::text(200, "")
+            })
+        }),
+        plain("/unreadable", |_, _| {
+            Box::pin(async {
+                RUNS.fetch_add(1, Ordering::SeqCst);
+                // More header lines than the door reads.
+                (0..100).fold(Response::text(200, ""), |response, _| response.with("X-Line", "x"))
+            })
+        }),
+        plain("/waits", |_, _| {
+            Box::pin(async {
+                let (sender, pieces) = mpsc::channel(1);
+                tokio::spawn(async move {
+                    let _ = sender.send(Bytes::from("data: one\n\n")).await;
+                    sender.closed().await;
+                    LEFT.notify_one();
+                });
+                Response::events(pieces)
+            })
+        }),
     ]
+}
+
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+static LEFT: Notify = Notify::const_new();
+
+fn plain(path: &'static str, run: Handler<()>) -> Route<()> {
+    Route { method: Method::Get, path, access: Access::Open, summary: "For a test.", run }
+}
+
+fn file(pieces: &[&'static [u8]]) -> Response {
+    let (sender, receiver) = mpsc::channel(pieces.len());
+    pieces.iter().for_each(|piece| sender.try_send(Bytes::from_static(piece)).expect("room"));
+    Response { status: 200, headers: Vec::new(), body: Body::Whole(receiver) }
 }
 
 struct House {
@@ -186,7 +235,10 @@ async fn bodies_beyond_the_limit_are_refused_and_large_answers_arrive_whole() {
     let house = house(|_| {});
     let declared = "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10485760\r\n\r\n";
     assert_eq!(status(&house.ask(declared).await), 413);
-    let mut chunked = String::from("POST /echo/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    // Strangers would be turned away before their first chunk.
+    let mut chunked = format!(
+        "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
     chunked += &format!("{:x}\r\n", 20 * 1024 * 1024);
     assert_eq!(status(&house.ask(&chunked).await), 413);
     let answer = house.get("/large", "").await;
@@ -210,8 +262,13 @@ async fn who_drips_bytes_is_cut_off() {
 async fn idle_connections_make_room_for_busy_ones() {
     let house = house(|config| config.connections_per_address_max = 50);
     let mut idle = Vec::new();
-    for _ in 0..200 {
-        idle.push(house.connect().await);
+    for number in 0..2_000 {
+        let mut stream = house.connect().await;
+        if number % 2 == 0 {
+            // A beginning is not a request; it may have been asked to leave already.
+            let _ = stream.write_all(b"GET /open HTTP/1.1\r\nHost: local").await;
+        }
+        idle.push(stream);
     }
     assert_eq!(status(&house.get("/open", "").await), 200);
     assert!(house.handle.connections_len() <= 51);
@@ -224,6 +281,153 @@ async fn a_dead_parser_is_replaced_and_nobody_notices() {
     house.handle.stop();
     assert_eq!(status(&house.get("/open", "").await), 200);
     assert!(house.handle.probe().await);
+    for _ in 0..3 {
+        // What a full table of file descriptors does: accepting fails, and the parser's thread ends without a word.
+        house.handle.break_parser();
+        let post = format!(
+            "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: {TOKEN}\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"
+        );
+        assert_eq!(status(&house.ask(&post).await), 200);
+        assert!(house.handle.probe().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_taken_is_never_carried_out_twice() {
+    let house = house(|_| {});
+    assert_eq!(status(&house.get("/unreadable", "").await), 502);
+    assert_eq!(RUNS.load(Ordering::SeqCst), 1);
+    assert_eq!(status(&house.get("/panics", "").await), 500);
+    assert_eq!(status(&house.get("/open", "").await), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_turned_away_before_their_body_is_read() {
+    let house = house(|_| {});
+    let head = "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\nExpect: 100-continue\r\n";
+    let mut stream = house.connect().await;
+    stream.write_all(format!("{head}\r\n").as_bytes()).await.expect("sent");
+    let mut answer = [0; 12];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await.expect("in time").expect("read");
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    let mut stream = house.connect().await;
+    stream.write_all(format!("{head}Authorization: {TOKEN}\r\n\r\n").as_bytes()).await.expect("sent");
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await.expect("in time").expect("read");
+    assert_eq!(&answer, b"HTTP/1.1 100");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_ten_megabytes_reads_why_they_were_refused() {
+    let house = house(|_| {});
+    let mut stream = house.connect().await;
+    let head = "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    for _ in 0..10 {
+        stream.write_all(&vec![0; 1_000_000]).await.expect("taken");
+    }
+    let mut answer = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("in time").expect("no reset");
+    assert_eq!(status(&String::from_utf8_lossy(&answer)), 413);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_file_never_looks_whole() {
+    let house = house(|_| {});
+    assert!(house.get("/whole", "").await.ends_with("9\r\nall of it\r\n0\r\n\r\n"));
+    assert!(house.get("/torn", "").await.ends_with("8\r\nhalf of \r\n"));
+    let old = house.ask("GET /whole HTTP/1.0\r\nHost: localhost\r\n\r\n").await;
+    assert!(old.ends_with("\r\n\r\nall of it"), "{old}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_learns_that_its_reader_left() {
+    let house = house(|_| {});
+    let mut stream = house.connect().await;
+    stream.write_all(b"GET /waits HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin).await.expect("an answer");
+    drop(stream);
+    tokio::time::timeout(PATIENCE, LEFT.notified()).await.expect("told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_changes_things_only_from_a_page_of_ours() {
+    let house = house(|_| {});
+    let cookie = house.guard.login_cookie(false);
+    let cookie = cookie.split(';').next().expect("a cookie");
+    for (headers, expected) in [
+        ("", 403),
+        ("Sec-Fetch-Site: cross-site\r\n", 403),
+        ("Sec-Fetch-Site: same-origin\r\n", 200),
+        ("Origin: http://localhost\r\n", 200),
+        ("Origin: http://evil.example\r\n", 403),
+    ] {
+        let request = format!(
+            "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {cookie}\r\n{headers}\r\n"
+        );
+        let answer = house.ask(&request).await;
+        assert_eq!(status(&answer), expected, "{headers}");
+        assert!(answer.to_lowercase().contains("x-content-type-options: nosniff"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn umlauts_in_an_address_are_understood() {
+    let house = house(|_| {});
+    let post =
+        format!("POST /echo/Küche HTTP/1.1\r\nHost: localhost\r\nAuthorization: {TOKEN}\r\nConnection: close\r\n\r\n");
+    assert!(house.ask(&post).await.ends_with("Küche 0"));
+    assert_eq!(status(&house.get("/open", "X-Name: Küche\r\n").await), 400);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However requests are framed and wherever the network cuts them, each gets its own answer, in order.
+    #[test]
+    fn requests_on_one_connection_never_mix(
+        bodies in proptest::collection::vec((any::<bool>(), 0_usize..3_000), 1..12),
+        cut in 1_usize..5_000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let (wire, expected) = pipelined(&bodies);
+        let answer = runtime.block_on(async {
+            let house = house(|_| {});
+            let (mut read, mut write) = house.connect().await.into_split();
+            let sending = tokio::spawn(async move {
+                for part in wire.chunks(cut) {
+                    write.write_all(part).await.expect("sent");
+                }
+                write
+            });
+            let mut answer = Vec::new();
+            tokio::time::timeout(PATIENCE, read.read_to_end(&mut answer)).await.expect("in time").expect("read");
+            let _write = sending.await.expect("sent all");
+            String::from_utf8(answer).expect("text")
+        });
+        let got: Vec<&str> = answer.split("HTTP/1.1 200 OK").skip(1).filter_map(|one| one.split("\r\n\r\n").nth(1)).collect();
+        prop_assert_eq!(got, expected);
+    }
+}
+
+/// Requests for `/echo` behind each other, the last of which closes; and the bodies of their answers.
+fn pipelined(bodies: &[(bool, usize)]) -> (Vec<u8>, Vec<String>) {
+    let mut wire = String::new();
+    let mut expected = Vec::new();
+    for (number, (is_chunked, len)) in bodies.iter().enumerate() {
+        let body = "b".repeat(*len);
+        wire += &format!("POST /echo/{number} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {TOKEN}\r\n");
+        if number + 1 == bodies.len() {
+            wire += "Connection: close\r\n";
+        }
+        if *is_chunked && *len > 0 {
+            wire += &format!("Transfer-Encoding: chunked\r\n\r\n{len:x}\r\n{body}\r\n0\r\n\r\n");
+        } else {
+            wire += &format!("Content-Length: {len}\r\n\r\n{body}");
+        }
+        expected.push(format!("{number} {len}"));
+    }
+    (wire.into_bytes(), expected)
 }
 
 #[tokio::test(flavor = "multi_thread")]
