@@ -1,5 +1,7 @@
 //! The question back ("Which one: desk or ceiling?") and the answer to it.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::kind::{Described, GrammaticalNumber, Intent, IntentKind, LanguageId, Order};
@@ -14,6 +16,8 @@ use crate::base::id::EntityId;
 
 /// Choices that are read out; more can still be answered by name.
 const CHOICES_SAID_MAX: usize = 6;
+/// Choices that are kept until the answer; of more, nobody asks for one by a part of its name.
+const CHOICES_MAX: usize = 40;
 /// A longer answer is not a choice.
 const ANSWER_TOKENS_MAX: usize = 12;
 
@@ -48,6 +52,7 @@ pub fn question(language: &Language, vocabulary: &Vocabulary, rows: &[Row], wait
     }
     let mut choices: Vec<Choice> = devices
         .into_iter()
+        .take(CHOICES_MAX)
         .map(|(_, rows)| {
             let rows = main_rows(vocabulary, rows);
             let first = vocabulary.row(rows[0]);
@@ -169,8 +174,12 @@ impl Choice {
 /// The shortest words that tell the choices apart: what their names do not share, else their rooms.
 fn labels(language: &Language, choices: &[Choice]) -> Vec<String> {
     let names: Vec<&str> = choices.iter().map(|choice| choice.name.as_str()).collect();
-    let shared =
-        |word: &str| names.iter().all(|name| name.split_whitespace().any(|other| other.eq_ignore_ascii_case(word)));
+    let mut bearers: HashMap<String, usize> = HashMap::new();
+    for name in &names {
+        let words: HashSet<String> = name.split_whitespace().map(str::to_lowercase).collect();
+        words.into_iter().for_each(|word| *bearers.entry(word).or_default() += 1);
+    }
+    let shared = |word: &str| bearers.get(&word.to_lowercase()) == Some(&names.len());
     let short = |name: &&str| {
         let words: Vec<&str> = name.split_whitespace().filter(|word| !shared(word)).collect();
         language.replies.plain_name(language, &words.join(" "))
@@ -187,7 +196,8 @@ fn labels(language: &Language, choices: &[Choice]) -> Vec<String> {
     };
     let candidates: [Vec<String>; 4] = [names.iter().map(short).collect(), rooms(), full(), both()];
     let distinct = |labels: &Vec<String>| {
-        labels.iter().enumerate().all(|(index, label)| !label.is_empty() && !labels[..index].contains(label))
+        let mut seen = HashSet::new();
+        labels.iter().all(|label| !label.is_empty() && seen.insert(label.as_str()))
     };
     candidates.iter().find(|labels| distinct(labels)).unwrap_or(&candidates[3]).clone()
 }

@@ -1,6 +1,6 @@
 //! Judges one reading of a sentence: what it means in this home, and how well it fits.
 
-use super::choose::{self, Question};
+use super::choose;
 use super::class::ClassId;
 use super::due::Prefer;
 use super::kind::{CancelWhich, Described, GrammaticalNumber, Intent, IntentKind, Order, Sense, TimerKind};
@@ -32,6 +32,12 @@ enum Unit {
     Kelvin,
 }
 
+/// What one reading means. A question is put into words only when it is the best of them.
+enum Meaning {
+    Clear(IntentKind),
+    OneOf { rows: Vec<Row>, waiting: IntentKind },
+}
+
 /// A sentence in one language, with everything around it that decides what it means.
 pub struct Hearing<'a> {
     pub language: &'a Language,
@@ -45,15 +51,22 @@ impl Hearing<'_> {
     /// The best meaning and its score.
     pub fn best(&self) -> Option<(i32, Recognition)> {
         let readings = self.language.trie.read(self.sentence, &|slot, at| self.slot_end(slot, at));
-        let mut best: Option<(i32, Recognition)> = None;
+        let mut best: Option<(i32, Meaning)> = None;
         for reading in &readings {
-            if let Some((score, recognition)) = self.judge(reading)
+            if let Some((score, meaning)) = self.judge(reading)
                 && best.as_ref().is_none_or(|(other, _)| score > *other)
             {
-                best = Some((score, recognition));
+                best = Some((score, meaning));
             }
         }
-        best
+        let (score, meaning) = best?;
+        let recognition = match meaning {
+            Meaning::Clear(kind) => Recognition::Intent(Intent { language: self.language.id.clone(), kind }),
+            Meaning::OneOf { rows, waiting } => {
+                Recognition::Ask(choose::question(self.language, self.vocabulary, &rows, waiting))
+            }
+        };
+        Some((score, recognition))
     }
 
     fn slot_end(&self, slot: Slot, at: usize) -> Option<usize> {
@@ -70,7 +83,7 @@ impl Hearing<'_> {
         }
     }
 
-    fn judge(&self, reading: &Reading) -> Option<(i32, Recognition)> {
+    fn judge(&self, reading: &Reading) -> Option<(i32, Meaning)> {
         let literals = i32::try_from(reading.literals).unwrap_or(0) * 10;
         let free: usize = reading
             .captures
@@ -80,20 +93,16 @@ impl Hearing<'_> {
             .sum();
         let score = literals - i32::try_from(free).unwrap_or(0);
         if let Some(kind) = self.plain(reading) {
-            return Some((score, self.intent(kind)));
+            return Some((score, Meaning::Clear(kind)));
         }
         let phrase = self.phrase(reading)?;
         let quality = phrase.quality;
         if let Some(kind) = query::query(self, reading, &phrase) {
             let cost = if matches!(kind, IntentKind::NotFound { .. }) { NOT_FOUND_COST } else { 0 };
-            return Some((score + quality - cost, self.intent(kind)));
+            return Some((score + quality - cost, Meaning::Clear(kind)));
         }
-        let (recognition, cost) = self.command(reading, &phrase)?;
-        Some((score + quality - cost, recognition))
-    }
-
-    fn intent(&self, kind: IntentKind) -> Recognition {
-        Recognition::Intent(Intent { language: self.language.id.clone(), kind })
+        let (meaning, cost) = self.command(reading, &phrase)?;
+        Some((score + quality - cost, meaning))
     }
 
     /// Meanings that have nothing to do with devices.
@@ -212,11 +221,11 @@ impl Hearing<'_> {
         })
     }
 
-    fn command(&self, reading: &Reading, phrase: &Phrase) -> Option<(Recognition, i32)> {
+    fn command(&self, reading: &Reading, phrase: &Phrase) -> Option<(Meaning, i32)> {
         let chosen = choose(self.vocabulary, phrase, reading.sense, self.context.room.as_ref());
         let (Chosen::These(rows) | Chosen::OneOf(rows)) = &chosen else {
             let what = self.said(reading)?;
-            return Some((self.intent(IntentKind::NotFound { what }), NOT_FOUND_COST));
+            return Some((Meaning::Clear(IntentKind::NotFound { what }), NOT_FOUND_COST));
         };
         if reading.literals == 0 && !self.is_clear_without_verb(reading, phrase) {
             return None;
@@ -230,11 +239,11 @@ impl Hearing<'_> {
             Chosen::OneOf(rows) => {
                 let what = Described { words: String::new(), number: GrammaticalNumber::One };
                 let waiting = IntentKind::Command(Order { targets: Vec::new(), action, what });
-                Some((Recognition::Ask(self.question(rows, waiting)), cost))
+                Some((Meaning::OneOf { rows: rows.clone(), waiting }, cost))
             }
             _ => {
                 let what = self.described(reading, phrase, rows);
-                Some((self.intent(IntentKind::Command(Order { targets: targets(rows), action, what })), cost))
+                Some((Meaning::Clear(IntentKind::Command(Order { targets: targets(rows), action, what })), cost))
             }
         }
     }
@@ -243,10 +252,6 @@ impl Hearing<'_> {
     fn is_clear_without_verb(&self, reading: &Reading, phrase: &Phrase) -> bool {
         let value = self.capture(reading, Slot::Value).and_then(|capture| self.value(capture.from));
         phrase.scope != Scope::Place && value.is_none_or(|(_, unit, _)| unit != Unit::Unsaid)
-    }
-
-    fn question(&self, rows: &[Row], waiting: IntentKind) -> Question {
-        choose::question(self.language, self.vocabulary, rows, waiting)
     }
 
     fn action(&self, reading: &Reading, first: &EntityRow) -> Option<Action> {

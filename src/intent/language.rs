@@ -175,7 +175,6 @@ impl LanguageFile {
                 problem: "is missing".into(),
             });
         }
-        parsed.check_templates(file, &parsed.rules)?;
         Ok(parsed)
     }
 
@@ -208,10 +207,10 @@ impl LanguageFile {
     }
 
     /// Finds mistakes while the file they are in is still known. A rule may come from another file of the language.
-    fn check_templates(&self, file: &str, rules: &BTreeMap<String, String>) -> Result<(), IntentError> {
+    pub fn check(&self, file: &str) -> Result<(), IntentError> {
         for (sense, templates) in &self.intents {
             for (index, text) in templates.iter().enumerate() {
-                match template::parse(text, rules) {
+                match template::parse(text, &self.rules) {
                     Ok(_) | Err(template::TemplateError::UnknownRule(_)) => {}
                     Err(source) => {
                         return Err(IntentError::Template {

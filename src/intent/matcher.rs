@@ -58,11 +58,13 @@ impl Matcher {
     pub fn load(config: &Config) -> Result<Self, IntentError> {
         let mut files: BTreeMap<String, (String, LanguageFile)> = BTreeMap::new();
         for (name, text) in BUILT_IN {
-            add(&mut files, name, text)?;
+            add(&mut files, name, LanguageFile::parse(name, text)?);
         }
         if let Some(dir) = &config.extra_dir {
             for (name, text) in extra_files(dir)? {
-                add(&mut files, &name, &text)?;
+                let file = LanguageFile::parse(&name, &text)?;
+                file.check(&name)?;
+                add(&mut files, &name, file);
             }
         }
         let mut languages = Vec::new();
@@ -186,15 +188,13 @@ fn without_politeness<'t>(language: &Language, sentence: &Sentence<'t>) -> Optio
     (kept > 0 && kept < sentence.len()).then(|| sentence.filtered(is_kept))
 }
 
-fn add(files: &mut BTreeMap<String, (String, LanguageFile)>, name: &str, text: &str) -> Result<(), IntentError> {
-    let parsed = LanguageFile::parse(name, text)?;
-    match files.get_mut(&parsed.language) {
-        Some((_, file)) => file.merge(parsed),
+fn add(files: &mut BTreeMap<String, (String, LanguageFile)>, name: &str, more: LanguageFile) {
+    match files.get_mut(&more.language) {
+        Some((_, file)) => file.merge(more),
         None => {
-            files.insert(parsed.language.clone(), (name.to_owned(), parsed));
+            files.insert(more.language.clone(), (name.to_owned(), more));
         }
     }
-    Ok(())
 }
 
 /// Name and text of every `*.toml` in `dir`, by name.

@@ -328,14 +328,14 @@ impl Targets<'_> {
             return None;
         }
         let mut phrase = draft.phrase;
-        let mut sets = draft.sets.into_iter();
-        let mut rows = match sets.next() {
-            Some(first) => first,
-            None => self.vocabulary.all(),
+        let sorted = |mut set: Vec<Row>| {
+            set.sort_unstable();
+            set.dedup();
+            set
         };
-        sets.for_each(|set| rows.retain(|row| set.contains(row)));
-        rows.sort_unstable();
-        rows.dedup();
+        let mut sets = draft.sets.into_iter().map(sorted);
+        let mut rows = sets.next().unwrap_or_else(|| self.vocabulary.all());
+        sets.for_each(|set| rows.retain(|row| set.binary_search(row).is_ok()));
         phrase.rows = rows;
         if !draft.has_things {
             phrase.scope = Scope::Place;

@@ -51,6 +51,14 @@ fn a_language_without_its_replies_or_without_a_file_is_refused() {
 }
 
 #[test]
+fn our_own_files_hold_what_is_asked_of_other_peoples() {
+    for (name, text) in [("en.toml", include_str!("../data/en.toml")), ("de.toml", include_str!("../data/de.toml"))] {
+        let file = crate::intent::language::LanguageFile::parse(name, text).expect("a language");
+        file.check(name).expect("no mistakes");
+    }
+}
+
+#[test]
 fn switched_off_it_understands_nothing() {
     let matcher = Matcher::load(&Config { enabled: false, ..Config::default() }).expect("built-in sentences");
     assert_eq!(short(&heard(&matcher, &house(), "what time is it", "en")), "nothing");

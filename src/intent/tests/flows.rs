@@ -97,6 +97,15 @@ fn an_answer_that_fits_several_asks_again_among_those() {
 }
 
 #[test]
+fn of_two_hundred_lamps_a_few_are_read_out_and_the_question_stays_small() {
+    let matcher = matcher();
+    let Recognition::Ask(question) = heard(&matcher, &house::large(200), "turn on the lamp", "en") else {
+        panic!("not asked back")
+    };
+    assert!(question.choices.len() <= 40 && question.text.len() < 200, "{}", question.text);
+}
+
+#[test]
 fn it_means_what_the_last_command_was_about() {
     let (matcher, home) = (matcher(), house());
     let vocabulary = matcher.vocabulary(&home);
