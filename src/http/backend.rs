@@ -26,6 +26,9 @@ const POOL_LEN: usize = 64;
 const POOL_IDLE_MAX: Duration = Duration::from_secs(10);
 /// How long a request waits for its turn when too many are under way.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A request that no worker has taken by then is taken back and sent over another connection.
+const TAKE_TIMEOUT: Duration = Duration::from_millis(50);
+const ATTEMPTS: u32 = 6;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
@@ -152,23 +155,32 @@ impl Backend {
     ) -> Result<Answer, BackendError> {
         let turn = timeout(BUSY_TIMEOUT, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(BackendError::Busy) };
-        let mut is_reuse_fine = true;
-        loop {
+        let mut error = BackendError::Busy;
+        for attempt in 0..ATTEMPTS {
             let ticket = self.tickets.issue();
             let wire = request_bytes(head, body, &Facts { caller, is_known, ticket: ticket.id });
-            let error = match self.try_exchange(&wire, is_reuse_fine).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
+            let trying = self.try_exchange(&wire, attempt == 0);
+            let mut trying = std::pin::pin!(trying);
+            let tried = match timeout(TAKE_TIMEOUT * (1 << attempt), &mut trying).await {
+                Ok(tried) => Some(tried),
+                // tiny_http counts a thread as free that another connection has just been given; this one would then wait
+                // until some connection ends.
+                Err(_) if self.tickets.take(ticket.id) => None,
+                Err(_) => Some(trying.await),
             };
-            if !ticket.take_back() {
-                return Err(BackendError::Lost { source: Box::new(error) });
+            match tried {
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(failure)) if !self.tickets.take(ticket.id) => {
+                    return Err(BackendError::Lost { source: Box::new(failure) });
+                }
+                Some(Err(failure)) => error = failure,
+                None => error = BackendError::Busy,
             }
-            if !is_reuse_fine {
-                return Err(error);
+            if may_be_dead(&error) || attempt + 2 >= ATTEMPTS {
+                self.replace_if_dead().await?;
             }
-            self.replace_if_dead().await?;
-            is_reuse_fine = false;
         }
+        Err(error)
     }
 
     async fn try_exchange(&self, wire: &[u8], is_reuse_fine: bool) -> Result<Answer, BackendError> {
@@ -230,6 +242,14 @@ impl Backend {
         *self.lock() = None;
     }
 
+    /// As if nobody had come for a while.
+    #[cfg(test)]
+    pub(super) fn forget_idle(&self) {
+        if let Some(instance) = self.lock().as_mut() {
+            instance.pool.clear();
+        }
+    }
+
     /// Makes tiny_http's next accept fail, which ends its thread.
     #[cfg(test)]
     pub(super) fn break_accepting(&self) {
@@ -242,6 +262,11 @@ impl Backend {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instance>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether tiny_http may be dead, not only slow.
+fn may_be_dead(error: &BackendError) -> bool {
+    matches!(error, BackendError::Exchange { .. })
 }
 
 /// How many requests may be inside tiny_http, so that both doors together leave file descriptors for everything else.

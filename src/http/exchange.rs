@@ -83,13 +83,6 @@ impl Tickets {
     }
 }
 
-impl Ticket<'_> {
-    /// Takes the request back; `false` when a worker has it.
-    pub(super) fn take_back(self) -> bool {
-        self.tickets.take(self.id)
-    }
-}
-
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.tickets.take(self.id);

@@ -185,6 +185,11 @@ impl ServerHandle {
     }
 
     #[cfg(test)]
+    pub(super) fn forget_idle(&self) {
+        self.backend.forget_idle();
+    }
+
+    #[cfg(test)]
     pub(super) fn connections_len(&self) -> usize {
         self.slots.len()
     }

@@ -380,6 +380,22 @@ async fn umlauts_in_an_address_are_understood() {
     assert_eq!(status(&house.get("/open", "X-Name: Küche\r\n").await), 400);
 }
 
+/// tiny_http may leave a connection without a thread when many come at once; nobody may have to wait for another to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_clients_at_once_are_all_answered() {
+    let house = Arc::new(house(|_| {}));
+    for _ in 0..5 {
+        let clients = (0..64).map(|_| {
+            let house = house.clone();
+            tokio::spawn(async move { status(&house.get("/open", "").await) })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            assert_eq!(client.await.expect("asked"), 200);
+        }
+        house.handle.forget_idle();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
