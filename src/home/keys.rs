@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// Short and long form of keys of an entity, by the short one.
+/// Short and long form of keys of an entity.
 #[rustfmt::skip]
 pub(super) const ENTITY: &[(&str, &str)] = &[
     ("act_t", "action_topic"), ("act_tpl", "action_template"), ("av_tones", "available_tones"), ("avty", "availability"),
@@ -115,4 +115,61 @@ fn filled(mut object: Map<String, Value>, base: Option<&str>) -> Map<String, Val
         }
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_short_key_means_two_things() {
+        for table in [ENTITY, DEVICE] {
+            let shorts: std::collections::BTreeSet<_> = table.iter().map(|(short, _)| short).collect();
+            assert_eq!(shorts.len(), table.len(), "each once");
+            for (short, _) in table {
+                assert!(!table.iter().any(|(_, long)| long == short), "{short} is also a long key");
+            }
+        }
+    }
+
+    fn document(words: &[(usize, String)], device: &[(usize, String)], is_long: bool) -> Map<String, Value> {
+        let name = |(short, long): &(&str, &str)| if is_long { (*long).to_owned() } else { (*short).to_owned() };
+        let fill = |table: &[(&str, &str)], chosen: &[(usize, String)]| -> Map<String, Value> {
+            chosen.iter().map(|(index, word)| (name(&table[index % table.len()]), json!(word))).collect()
+        };
+        let mut document = fill(ENTITY, words);
+        document.insert(if is_long { "device" } else { "dev" }.to_owned(), Value::Object(fill(DEVICE, device)));
+        document
+    }
+
+    proptest! {
+        /// A document in short keys is the same document in long ones, and long ones stay what they are.
+        #[test]
+        fn abbreviated_documents_mean_what_full_ones_mean(
+            words in proptest::collection::btree_map(0..ENTITY.len(), "[a-z/~]{0,6}", 0..12),
+            device in proptest::collection::btree_map(0..DEVICE.len(), "[a-z]{0,6}", 0..4),
+        ) {
+            // Two short keys of one long key would overwrite each other.
+            let mut seen = std::collections::BTreeSet::new();
+            let words: Vec<_> = words.into_iter().filter(|(index, _)| seen.insert(ENTITY[*index].1)).collect();
+            let device: Vec<_> = device.into_iter().collect();
+            let short = expanded(document(&words, &device, false));
+            let long = expanded(document(&words, &device, true));
+            prop_assert_eq!(&short, &long);
+            prop_assert_eq!(&expanded(long.clone()), &long);
+        }
+
+        #[test]
+        fn the_base_topic_is_filled_in_at_either_end(base in "[a-z]{1,5}", rest in "[a-z/]{0,6}") {
+            let filled = expanded(Map::from_iter([
+                ("~".to_owned(), json!(base)),
+                ("stat_t".to_owned(), json!(format!("~{rest}"))),
+                ("cmd_t".to_owned(), json!(format!("{rest}~"))),
+            ]));
+            prop_assert_eq!(&filled["state_topic"], &json!(format!("{base}{rest}")));
+            prop_assert_eq!(&filled["command_topic"], &json!(format!("{rest}{base}")));
+        }
+    }
 }

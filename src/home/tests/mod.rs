@@ -2,6 +2,7 @@
 
 mod broker;
 mod commands;
+mod confirm;
 mod model;
 
 use proptest::prelude::*;
@@ -223,6 +224,31 @@ async fn what_was_announced_is_known_again_after_a_restart() {
     assert_eq!(home.household().devices[0].name, "Desk");
     home.forget_device(device).await.expect("forgotten");
     assert!(home.household().devices.is_empty());
+}
+
+#[tokio::test]
+async fn an_edit_that_cannot_be_stored_changes_nothing() {
+    // Without the timeline's table the transaction fails as a whole.
+    let db = Db::memory_for_tests(&[MIGRATIONS]);
+    let (topic, document) = FIXTURES[0];
+    db.write(move |tx| store::apply(tx, &store::Change::Document(topic.to_owned(), document.as_bytes().to_vec()), NOW))
+        .await
+        .expect("stored");
+    let home = Home::start(db.clone(), Clock::System, None, config(), Shutdown::default()).await.expect("a home");
+    let device = home.household().devices[0].id.clone();
+    let edit = DeviceEdit {
+        id: device.clone(),
+        name: Some("Desk".to_owned()),
+        aliases: None,
+        room: Some(Some("Attic".to_owned())),
+    };
+    assert!(matches!(home.edit_device(edit).await, Err(HomeError::Store { .. })));
+    assert!(matches!(home.forget_device(device).await, Err(HomeError::Store { .. })));
+    let household = home.household();
+    assert_eq!((household.devices[0].name.as_str(), household.rooms.len()), ("kitchen lamp", 0));
+    let rooms: i64 =
+        db.read(|conn| conn.query_row("SELECT count(*) FROM home_rooms", [], |row| row.get(0))).await.expect("read");
+    assert_eq!(rooms, 0);
 }
 
 #[test]

@@ -20,7 +20,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Filters in one SUBSCRIBE packet.
 pub(super) const FILTERS_PER_PACKET: usize = 50;
-/// Time for confirmations that are still open when we stop.
+/// Time for acknowledgements and confirmations that are still open when we stop.
 const FAREWELL_MAX: Duration = Duration::from_millis(1500);
 
 pub async fn run(mut event_loop: EventLoop, shared: Arc<Shared>, tunnel: Option<Tunnel>, shutdown: Shutdown) {
@@ -28,7 +28,7 @@ pub async fn run(mut event_loop: EventLoop, shared: Arc<Shared>, tunnel: Option<
     let farewell = async {
         shutdown.triggered().await;
         let deadline = Instant::now() + FAREWELL_MAX;
-        while shared.ledger().publishes_open() > 0 && Instant::now() < deadline {
+        while !shared.ledger().is_even() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -139,6 +139,7 @@ impl Link {
             Event::Incoming(Packet::Publish(publish)) => self.deliver(publish).await,
             Event::Incoming(Packet::PubAck(ack)) => self.shared.ledger().publish_acked(ack.pkid),
             Event::Outgoing(Outgoing::Publish(pkid)) => self.shared.ledger().publish_sent(pkid),
+            Event::Outgoing(Outgoing::PubAck(_)) => self.shared.ledger().ack_sent(),
             Event::Outgoing(Outgoing::Subscribe(_) | Outgoing::Unsubscribe(_)) => self.shared.ledger().filters_sent(),
             Event::Incoming(Packet::SubAck(ack))
                 if ack.return_codes.contains(&rumqttc::SubscribeReasonCode::Failure) =>
@@ -199,7 +200,7 @@ impl Link {
         let mut ledger = self.shared.ledger();
         if let Admission::Deliver(token) = ledger.received(pkid) {
             let ready = ledger.ack(&token).unwrap_or_default();
-            self.shared.send_acks(&ledger, &ready);
+            self.shared.send_acks(&mut ledger, &ready);
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Ledger {
     next_sequence: u64,
     /// A message was left out because too many wait; nothing after it may be acknowledged on this connection.
     has_gap: bool,
+    /// Acknowledgements that the connection has not taken yet.
+    acks_queued: usize,
     /// SUBSCRIBE and UNSUBSCRIBE requests that the connection has not taken yet.
     filter_requests: usize,
 }
@@ -75,6 +77,7 @@ impl Ledger {
         }
         self.unacked.clear();
         self.filter_requests = 0;
+        self.acks_queued = 0;
     }
 
     pub fn publish_queued(&mut self, waiter: Waiter) {
@@ -97,8 +100,17 @@ impl Ledger {
         }
     }
 
-    pub fn publishes_open(&self) -> usize {
-        self.queued.len() + self.in_flight.len()
+    pub fn ack_queued(&mut self) {
+        self.acks_queued += 1;
+    }
+
+    pub fn ack_sent(&mut self) {
+        self.acks_queued = self.acks_queued.saturating_sub(1);
+    }
+
+    /// Everything that was asked for has been sent, and confirmed where that is to be.
+    pub fn is_even(&self) -> bool {
+        self.queued.is_empty() && self.in_flight.is_empty() && self.acks_queued == 0
     }
 
     pub fn filters_queued(&mut self, requests: usize) {
@@ -213,7 +225,7 @@ mod tests {
         ledger.disconnected();
         assert_eq!(sent_outcome.try_recv(), Ok(Err(MqttError::Unconfirmed)));
         assert_eq!(unsent_outcome.try_recv(), Ok(Err(MqttError::NotConnected)));
-        assert_eq!(ledger.publishes_open(), 0);
+        assert!(ledger.is_even());
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! A publish whose PUBACK did not come before the connection broke is reported as [`MqttError::Unconfirmed`] and is never sent
 //! again by the link: a lamp must not switch hours later.
 //!
-//! Absent on purpose: QoS 2, MQTT 5, knowledge of topics. rumqttc's own TLS is not used (it pins a vulnerable rustls-webpki);
-//! [`tunnel`] does that part.
+//! Absent on purpose: QoS 2, MQTT 5, knowledge of topics. rumqttc's own TCP and TLS are not used; [`tunnel`] says why and does
+//! that part.
 
 mod address;
 mod drive;
@@ -30,6 +30,7 @@ use bytes::Bytes;
 use rumqttc::{AsyncClient, LastWill, MqttOptions, Transport};
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
+use crate::base::error::chain;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Shutdown;
 
@@ -68,7 +69,7 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// What the broker says for us when we vanish, and also when we stop.
     pub last_will: Option<Will>,
-    /// A directory of ours for the TLS tunnel's socket.
+    /// A directory of ours for a socket.
     pub run_dir: PathBuf,
 }
 
@@ -121,6 +122,8 @@ pub enum MqttError {
     Superseded,
     #[error("a stable client id is needed")]
     ClientId,
+    #[error("could not open the way to the broker at {}: {reason}", path.display())]
+    Socket { path: PathBuf, reason: String },
     #[error("could not prepare TLS to the broker: {reason}")]
     Tls { reason: String },
 }
@@ -201,7 +204,7 @@ impl MqttHandle {
     pub fn ack(&self, token: AckToken) -> Result<(), MqttError> {
         let mut ledger = self.shared.ledger();
         let ready = ledger.ack(&token).ok_or(MqttError::Superseded)?;
-        self.shared.send_acks(&ledger, &ready);
+        self.shared.send_acks(&mut ledger, &ready);
         if ledger.wants_reconnect() {
             self.shared.reconnect.notify_one();
         }
@@ -274,13 +277,14 @@ impl Shared {
     }
 
     /// The ledger is proof that nobody else sends acknowledgements at the same time.
-    fn send_acks(&self, _ledger: &Ledger, pkids: &[u16]) {
+    fn send_acks(&self, ledger: &mut Ledger, pkids: &[u16]) {
         for pkid in pkids {
             let mut publish = rumqttc::Publish::new("", rumqttc::QoS::AtLeastOnce, Vec::new());
             publish.pkid = *pkid;
-            if self.client.try_ack(&publish).is_err() {
+            match self.client.try_ack(&publish) {
+                Ok(()) => ledger.ack_queued(),
                 // The queue holds every possible acknowledgement, so this connection is beyond repair.
-                self.reconnect.notify_one();
+                Err(_) => self.reconnect.notify_one(),
             }
         }
     }
@@ -291,14 +295,18 @@ fn connection_options(
     shutdown: &Shutdown,
 ) -> Result<(MqttOptions, Option<tunnel::Tunnel>), MqttError> {
     let address = &config.address;
-    let (mut options, tunnel) = match address.encryption {
-        Encryption::Plain => (MqttOptions::new(&config.client_id, address.bracketed_host(), address.port), None),
-        Encryption::Tls => {
-            let tunnel = tunnel::open(address, config.ca_file.as_deref(), &config.run_dir, shutdown.clone())?;
+    let (mut options, tunnel) = match tunnel::open(config, shutdown.clone()) {
+        Ok(tunnel) => {
             let mut options = MqttOptions::new(&config.client_id, tunnel.socket_path.to_string_lossy(), 0);
             options.set_transport(Transport::Unix);
             (options, Some(tunnel))
         }
+        // As with a path that is too long for a socket; it goes without, only slower.
+        Err(error @ MqttError::Socket { .. }) if address.encryption == Encryption::Plain => {
+            tracing::warn!(error = chain(&error), "Answers of the broker may come some milliseconds later.");
+            (MqttOptions::new(&config.client_id, address.bracketed_host(), address.port), None)
+        }
+        Err(error) => return Err(error),
     };
     options.set_keep_alive(config.keep_alive.max(Duration::from_secs(1)));
     options.set_clean_session(false);

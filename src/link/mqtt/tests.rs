@@ -224,3 +224,14 @@ async fn a_wrong_password_is_told() {
     state(&hub, "refused", says_why).await;
     until("it is not connected", || !hub.is_connected()).await;
 }
+
+#[tokio::test]
+async fn a_directory_too_deep_for_a_socket_costs_only_speed() {
+    let broker = Broker::start().await;
+    let mut config = broker.config("hub");
+    config.run_dir = broker.directory.path().join("d".repeat(120));
+    std::fs::create_dir(&config.run_dir).expect("a directory");
+    let (hub, _routes) = start(config, Vec::new(), Shutdown::default()).expect("a link");
+    connected(&hub).await;
+    say(&hub, "out/a", "hello").await;
+}
