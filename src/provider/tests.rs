@@ -266,7 +266,7 @@ async fn a_question_that_is_dropped_ends_with_its_connection() {
     while stage.heard().is_empty() {
         tokio::select! {
             _ = &mut ask => unreachable!("it hangs"),
-            () = tokio::time::sleep(Duration::from_millis(1)) => {}
+            () = tokio::task::yield_now() => {}
         }
     }
     assert_eq!(text(&chain).await, "next");

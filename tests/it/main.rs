@@ -1,1 +1,14 @@
-//! it
+//! The program from outside: a real gateway, a real broker, real sockets, a real browser.
+//!
+//! One binary, so that it links once. `fault` and `ui` have folders of their own beside this one.
+
+mod crash;
+mod disk;
+mod doors;
+#[path = "../fault/mod.rs"]
+mod fault;
+mod lamp;
+mod service;
+mod support;
+#[path = "../ui/mod.rs"]
+mod ui;

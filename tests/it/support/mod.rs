@@ -1,0 +1,25 @@
+//! What the tests stand on: a gateway as a process, a broker, a lamp, a model, a browser, and clients that are not ours.
+
+mod broker;
+mod browser;
+mod gateway;
+mod http;
+mod lamp;
+mod model;
+mod mqtt;
+mod process;
+mod wait;
+
+pub use broker::Mosquitto;
+pub use browser::Browser;
+pub use gateway::{Gateway, Plan};
+pub use http::{Connection, Door, Reply, request};
+pub use lamp::Lamp;
+pub use model::FakeModel;
+pub use mqtt::{Heard, Mqtt};
+pub use wait::{eventually, wait_for};
+
+use std::time::Duration;
+
+/// How long anything may take on a slow and busy machine before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(30);
