@@ -17,12 +17,12 @@ use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::base::limits;
 use crate::base::shutdown::Shutdown;
-use crate::bus::{self, Bus};
+use crate::bus::{self, Bus, BusError};
 use crate::channel::{Intake, mqtt as conversations};
 use crate::config::{Config, Loaded};
 use crate::dashboard::{self, Dashboard};
 use crate::db::{self, Db};
-use crate::home::{Home, Vitals};
+use crate::home::{Home, HomeError, Vitals};
 use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
 use crate::intent::Matcher;
 use crate::link::http::Fetcher;
@@ -56,9 +56,9 @@ pub enum GatewayError {
     #[error("could not prepare the connection to the broker")]
     Broker { source: mqtt::MqttError },
     #[error("could not prepare the home")]
-    Home { source: crate::home::HomeError },
+    Home { source: HomeError },
     #[error("could not take over waiting messages")]
-    Bus { source: bus::BusError },
+    Bus { source: BusError },
     #[error("could not prepare the tools")]
     Tools { source: crate::base::lane::LaneError },
     #[error("two tools have one name")]
@@ -67,6 +67,17 @@ pub enum GatewayError {
     Server(#[from] crate::http::ServerError),
     #[error("could not start the runtime")]
     Runtime { source: std::io::Error },
+}
+
+impl GatewayError {
+    /// Whether the database turned out to be damaged.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Database { source } | Self::Home { source: HomeError::Load { source } } => source.is_damage(),
+            Self::Bus { source: BusError::Store { source } | BusError::Read { source } } => source.is_damage(),
+            _ => false,
+        }
+    }
 }
 
 /// Runs a gateway until it is told to stop. `announce` gets the line that says where it is.
@@ -88,7 +99,12 @@ pub fn run(loaded: Loaded, announce: &mut dyn FnMut(&str)) -> Result<(), Gateway
         .map_err(|source| GatewayError::Runtime { source })?;
     let result = runtime.block_on(async {
         let mut signals = Signals::new().map_err(|source| GatewayError::Runtime { source })?;
-        let house = House::build(&config, Listeners::new(inherited), started).await?;
+        let mut listeners = Listeners::new(inherited);
+        let house = match House::build(&config, &mut listeners, started).await {
+            // Damage inside the file shows at the first use; opened again, it is checked as a whole and set aside.
+            Err(error) if error.is_damage() => House::build(&config, &mut listeners, started).await?,
+            built => built?,
+        };
         announce(&house.greeting(&config));
         service::tell(&[("READY", "1"), ("STATUS", "The house is ready.")]);
         tracing::info!(
@@ -152,7 +168,7 @@ struct BrokerParts {
 }
 
 impl House {
-    async fn build(config: &Config, mut listeners: Listeners, started: Instant) -> Result<Self, GatewayError> {
+    async fn build(config: &Config, listeners: &mut Listeners, started: Instant) -> Result<Self, GatewayError> {
         let clock = Clock::System;
         let (edges, turns, links) = (Shutdown::default(), Shutdown::default(), Shutdown::default());
         let db = Db::open(&db::Config::at(&config.paths.database), MIGRATIONS, &clock)
@@ -246,9 +262,9 @@ impl House {
         let (chat_config, dashboard_config) = wiring::doors(config);
         let is_encrypted = dashboard_config.tls.is_some();
         let chat = Router::new(api::routes(), api, guard.clone());
-        let chat = Server::start(chat_config, &mut listeners, Arc::new(chat), edges.clone())?;
+        let chat = Server::start(chat_config, listeners, Arc::new(chat), edges.clone())?;
         let pages = Router::new(dashboard::routes(), dashboard, guard);
-        let pages = Server::start(dashboard_config, &mut listeners, Arc::new(pages), edges.clone())?;
+        let pages = Server::start(dashboard_config, listeners, Arc::new(pages), edges.clone())?;
         state::write_doors(
             &config.paths,
             &Doors {

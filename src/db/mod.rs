@@ -17,7 +17,7 @@ pub use writer::Tx;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -77,6 +77,15 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether the file itself is damaged. The next [`Db::open`] moves it aside.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Begin { source } | Self::Commit { source } => file::is_damage(source),
+            Self::Job { source } | Self::Open { source, .. } | Self::Migrate { source, .. } => file::is_damage(source),
+            _ => false,
+        }
+    }
+
     /// Whether the disk has no room left or cannot be written; the caller may say so plainly.
     pub fn is_storage_trouble(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
@@ -110,6 +119,7 @@ pub struct Db {
     next_reader: Arc<AtomicUsize>,
     path: Arc<Path>,
     report: Arc<OpenReport>,
+    is_damaged: Arc<AtomicBool>,
     #[cfg(test)]
     _folder: Option<Arc<tempfile::TempDir>>,
 }
@@ -133,6 +143,7 @@ impl Db {
             next_reader: Arc::default(),
             path: config.path.as_path().into(),
             report: Arc::new(report),
+            is_damaged: Arc::default(),
             #[cfg(test)]
             _folder: None,
         })
@@ -145,7 +156,7 @@ impl Db {
         F: FnOnce(&Tx<'_>) -> rusqlite::Result<R> + Send + 'static,
     {
         let receiver = self.writer.submit(job)?;
-        receiver.await.unwrap_or(Err(DbError::Closed))
+        self.watched(receiver.await.unwrap_or(Err(DbError::Closed)))
     }
 
     /// As [`Db::write`], for threads without a runtime.
@@ -155,7 +166,7 @@ impl Db {
         F: FnOnce(&Tx<'_>) -> rusqlite::Result<R> + Send + 'static,
     {
         let receiver = self.writer.submit(job)?;
-        receiver.blocking_recv().unwrap_or(Err(DbError::Closed))
+        self.watched(receiver.blocking_recv().unwrap_or(Err(DbError::Closed)))
     }
 
     /// Runs `job` on a read-only connection that sees everything committed before the call.
@@ -165,7 +176,7 @@ impl Db {
         F: FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     {
         let answer = self.reader().call(move |connection| job(connection)).await;
-        answer.map_err(|source| DbError::Reader { source })?.map_err(|source| DbError::Job { source })
+        self.watched(answer.map_err(|source| DbError::Reader { source })?.map_err(|source| DbError::Job { source }))
     }
 
     /// As [`Db::read`], for threads without a runtime.
@@ -175,7 +186,7 @@ impl Db {
         F: FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
     {
         let answer = self.reader().call_blocking(move |connection| job(connection));
-        answer.map_err(|source| DbError::Reader { source })?.map_err(|source| DbError::Job { source })
+        self.watched(answer.map_err(|source| DbError::Reader { source })?.map_err(|source| DbError::Job { source }))
     }
 
     /// Changes after every commit. The number means nothing else: followers re-read what is due.
@@ -202,10 +213,23 @@ impl Db {
         self.read(copy).await
     }
 
-    /// Ends the writer after the queued jobs and notes that the file was closed in order.
+    /// Ends the writer after the queued jobs and notes that the file was closed in order, unless it was found damaged: then the
+    /// next start checks it as a whole.
     pub fn close(&self) {
         self.writer.close();
-        file::mark_clean(&self.path);
+        if !self.is_damaged.load(Ordering::Relaxed) {
+            file::mark_clean(&self.path);
+        }
+    }
+
+    /// Notes damage that a job met.
+    fn watched<R>(&self, result: Result<R, DbError>) -> Result<R, DbError> {
+        if let Err(error) = &result
+            && error.is_damage()
+        {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     fn reader(&self) -> &Lane<Connection> {
