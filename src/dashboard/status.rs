@@ -61,9 +61,17 @@ async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {
         "model": models.iter().find(|model| model.reachable),
         "models": models,
         "tokens_today": tokens,
-        "database_bytes": std::fs::metadata(it.db.path()).map(|file| file.len()).unwrap_or(0),
+        "database_bytes": database_bytes(it),
         "database_set_aside": it.db.report().set_aside,
     }))
+}
+
+/// The file and its write-ahead log.
+fn database_bytes(it: &Dashboard) -> u64 {
+    let mut log = it.db.path().as_os_str().to_owned();
+    log.push("-wal");
+    let bytes = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    bytes(it.db.path()) + bytes(std::path::Path::new(&log))
 }
 
 fn mqtt(it: &Dashboard) -> &'static str {
