@@ -12,7 +12,7 @@ use crate::agent::{self, Agent, Decider};
 use crate::api::{self, Api, Readiness};
 use crate::app::ports::{FetchPort, HealthPort, HomePort, MemoryPort, ModelPort, SchedulerPort};
 use crate::app::state::{self, Doors, StateError};
-use crate::app::{MIGRATIONS, firing, log, service, upkeep, wiring};
+use crate::app::{MIGRATIONS, firing, log, service, trim, upkeep, wiring};
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::base::limits;
@@ -36,6 +36,8 @@ use crate::tool::{self, Registry};
 const RUNTIME_THREADS: usize = 2;
 /// How long each part has to come down; together less than [`limits::DRAIN_MAX`].
 const PART_DRAIN_MAX: Duration = Duration::from_millis(1_500);
+/// When what only the start needed can be given back.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// How often Home Assistant hears how we are.
 const VITALS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -111,6 +113,10 @@ pub fn run(loaded: Loaded, announce: &mut dyn FnMut(&str)) -> Result<(), Gateway
             elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "The house is ready."
         );
+        tokio::spawn(async {
+            tokio::time::sleep(SETTLED_AFTER).await;
+            trim::code();
+        });
         signals.wait().await;
         tracing::info!("Stopping.");
         service::tell(&[("STOPPING", "1"), ("STATUS", "Stopping.")]);

@@ -9,6 +9,7 @@ mod log;
 mod ports;
 mod service;
 mod state;
+mod trim;
 mod upkeep;
 mod wiring;
 
