@@ -163,6 +163,7 @@ struct House {
     links: Shutdown,
     dispatcher: JoinHandle<()>,
     courier: JoinHandle<()>,
+    home: Home,
 }
 
 /// The broker's connection with its routes taken apart.
@@ -254,7 +255,7 @@ impl House {
             clock: clock.clone(),
             intake: intake.clone(),
             decider,
-            home,
+            home: home.clone(),
             scheduler,
             chain,
             guard: guard.clone(),
@@ -282,7 +283,7 @@ impl House {
         )?;
         let doors = vec![chat, pages];
         tokio::spawn(service::feed_watchdog(doors.clone(), edges.clone()));
-        Ok(Self { db, doors, edges, turns, links, dispatcher, courier })
+        Ok(Self { db, doors, edges, turns, links, dispatcher, courier, home })
     }
 
     fn greeting(&self, config: &Config) -> String {
@@ -311,6 +312,8 @@ impl House {
         let _ = tokio::time::timeout(PART_DRAIN_MAX, self.dispatcher).await;
         self.links.trigger();
         let _ = tokio::time::timeout(PART_DRAIN_MAX, self.courier).await;
+        // It writes the last states down.
+        let _ = tokio::time::timeout(PART_DRAIN_MAX, self.home.stopped()).await;
         self.doors.iter().for_each(ServerHandle::stop);
         self.db.close();
     }
