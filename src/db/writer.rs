@@ -119,13 +119,12 @@ fn run(connection: &Connection, mut receiver: mpsc::Receiver<Job>, committed: &w
         {
             batch.push(next);
         }
-        commit_batch(connection, &mut batch);
-        committed.send_modify(|count| *count += 1);
+        commit_batch(connection, &mut batch, committed);
     }
 }
 
 /// Runs the jobs of `batch` in one transaction; each job stands behind a savepoint of its own.
-fn commit_batch(connection: &Connection, batch: &mut Vec<Job>) {
+fn commit_batch(connection: &Connection, batch: &mut Vec<Job>, committed: &watch::Sender<u64>) {
     if let Err(source) = execute(connection, "BEGIN IMMEDIATE") {
         let source = Arc::new(source);
         for job in batch.drain(..) {
@@ -158,6 +157,10 @@ fn commit_batch(connection: &Connection, batch: &mut Vec<Job>) {
     let outcome = outcome.map_err(Arc::new);
     if outcome.is_err() && !connection.is_autocommit() {
         let _ = execute(connection, "ROLLBACK");
+    }
+    // Watchers first: whoever has an answer in hand may rely on them having been told.
+    if outcome.is_ok() {
+        committed.send_modify(|count| *count += 1);
     }
     for finish in finishes {
         finish(outcome.clone().map_err(|source| DbError::Commit { source }));
