@@ -463,10 +463,18 @@ struct Checks {
     broker: Option<MqttHandle>,
 }
 
+/// Whether there is too little room for the next messages. A disk that cannot be asked is not held to be full.
+fn is_full(database: &std::path::Path) -> bool {
+    const FREE_BYTES_MIN: u64 = 1024 * 1024;
+    let folder = database.parent().unwrap_or(database);
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FREE_BYTES_MIN)
+}
+
 impl Readiness for Checks {
     fn checks(&self) -> BoxFuture<'_, Vec<(&'static str, String)>> {
         Box::pin(async {
             let database = match self.db.read(|conn| conn.query_row("SELECT 1", [], |_| Ok(()))).await {
+                Ok(()) if is_full(self.db.path()) => "the disk is full".to_owned(),
                 Ok(()) => "ok".to_owned(),
                 Err(error) => error.to_string(),
             };

@@ -97,3 +97,18 @@ fn closing_in_order_is_noted() {
     drop(db);
     assert!(Db::open(&config, &[NOTES], &Clock::System).expect("opened").report().unclean);
 }
+
+#[test]
+fn after_an_orderly_end_the_file_alone_holds_everything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("a fresh database");
+    db.write_blocking(add("kept")).expect("written");
+    db.close();
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&config.path, &copy).expect("copied");
+    let kept: String = Connection::open(&copy)
+        .and_then(|connection| connection.query_row("SELECT text FROM notes", [], |row| row.get(0)))
+        .expect("readable");
+    assert_eq!(kept, "kept");
+}
