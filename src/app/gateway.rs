@@ -18,6 +18,7 @@ use crate::base::error::chain;
 use crate::base::limits;
 use crate::base::shutdown::Shutdown;
 use crate::bus::{self, Bus, BusError};
+use crate::channel::bridge::BridgeCourier;
 use crate::channel::{Intake, mqtt as conversations};
 use crate::config::{Config, Loaded};
 use crate::dashboard::{self, Dashboard};
@@ -57,6 +58,8 @@ pub enum GatewayError {
     BrokerAddress { source: mqtt::AddressError },
     #[error("could not prepare the connection to the broker")]
     Broker { source: mqtt::MqttError },
+    #[error("could not read the channels of the configuration")]
+    Channels { source: serde_json::Error },
     #[error("could not prepare the home")]
     Home { source: HomeError },
     #[error("could not take over waiting messages")]
@@ -239,6 +242,10 @@ impl House {
                 tokio::spawn(introduce(hub, handle.clone(), birth, health.clone(), links.clone()));
             }
         }
+        let bridges = wiring::bridges(config).map_err(|source| GatewayError::Channels { source })?;
+        for bridge in &bridges {
+            couriers.insert(bridge.channel, Arc::new(BridgeCourier::new(bridge.clone())));
+        }
         let courier = tokio::spawn(bus::deliver_all(bus.clone(), couriers, links.clone()));
         tokio::spawn(upkeep::run(db.clone(), clock.clone(), config.retention.clone(), edges.clone()));
 
@@ -254,6 +261,7 @@ impl House {
             db: db.clone(),
             clock: clock.clone(),
             intake: intake.clone(),
+            bridges,
             decider,
             home: home.clone(),
             scheduler,

@@ -1,11 +1,13 @@
 //! From the configuration's sections to what each component wants.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::agent;
 use crate::approval;
 use crate::base::secret::Secret;
 use crate::channel;
+use crate::channel::bridge::Bridge;
 use crate::config::{Config, Language, Missed, ToolRule};
 use crate::home::{self, HubFacts};
 use crate::http;
@@ -124,6 +126,20 @@ pub(super) fn broker(config: &Config, hub: &HubFacts) -> Result<Option<mqtt::Con
 
 pub(super) fn conversations(config: &Config) -> channel::mqtt::Config {
     channel::mqtt::Config { prefix: config.mqtt.topic_prefix.clone(), instance_id: config.node.instance_id.clone() }
+}
+
+/// Slack and Teams, those that are switched on.
+pub(super) fn bridges(config: &Config) -> Result<Vec<Arc<Bridge>>, serde_json::Error> {
+    let mut bridges = Vec::new();
+    for (channel, enabled, section) in [
+        ("slack", "/channels/slack/enabled", "/channels/slack"),
+        ("msteams", "/channels/msteams/enabled", "/channels/msteams"),
+    ] {
+        if config.section::<bool>(enabled)? {
+            bridges.push(Arc::new(config.section::<Bridge>(section)?.named(channel)));
+        }
+    }
+    Ok(bridges)
 }
 
 pub(super) fn home(config: &Config, hub: &HubFacts) -> home::Config {

@@ -6,6 +6,7 @@
 //!
 //! Absent on purpose: what a message means, and retries (the bus does both).
 
+pub mod bridge;
 pub mod direct;
 mod intake;
 pub mod mqtt;

@@ -7,6 +7,7 @@ mod approvals;
 mod auth;
 mod backup;
 mod devices;
+mod inbound;
 mod jobs;
 mod people;
 mod records;
@@ -41,6 +42,8 @@ pub struct Dashboard {
     pub db: Db,
     pub clock: Clock,
     pub intake: Intake,
+    /// Slack and Teams, those that are switched on.
+    pub bridges: Vec<Arc<crate::channel::bridge::Bridge>>,
     pub decider: Decider,
     pub home: Home,
     pub scheduler: Scheduler,
@@ -77,6 +80,8 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Post, "/api/v1/auth/logout", Open, "End the session.", |_, _| Box::pin(async { auth::logout() })),
         route(Get, "/api/v1/auth/verify", Token, "Whether token or session are valid.", |it, _| Box::pin(async move { auth::verify(&it) })),
         route(Post, "/api/v1/auth/verify", Token, "Whether token or session are valid.", |it, _| Box::pin(async move { auth::verify(&it) })),
+        route(Post, "/api/v1/channels/slack/inbound", Open, "A message from Slack's bridge, with X-Channel-Token.", |it, request| Box::pin(inbound::take(it, request, "slack"))),
+        route(Post, "/api/v1/channels/msteams/inbound", Open, "A message from Teams' bridge, with X-Channel-Token.", |it, request| Box::pin(inbound::take(it, request, "msteams"))),
         route(Get, "/api/v1/timeline", Token, "Events, newest first: ?limit&offset&sender&trace_id; ?after=<id> oldest first.", |it, request| Box::pin(records::timeline(it, request))),
         route(Get, "/api/v1/trace/{id}", Token, "One message's spans.", |it, request| Box::pin(trace::spans(it, request))),
         route(Get, "/api/v1/trace-graph/{id}", Token, "One message's spans as a graph.", |it, request| Box::pin(trace::graph(it, request))),

@@ -2,6 +2,7 @@
 //!
 //! One binary, so that it links once. `fault` and `ui` have folders of their own beside this one.
 
+mod bridge;
 mod crash;
 mod disk;
 mod doors;
