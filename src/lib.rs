@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | 0 | [`base`] | ids, clock, limits, lanes, secrets, shutdown, fault points |
 //! | 1 | [`domain`] | the nouns: messages, calls, tasks, events, the household |
-//! | 2 | [`db`], [`link`] | one SQLite writer; wires to the outside (HTTP, MQTT) |
+//! | 2 | [`db`], [`link`], [`inference`] | one SQLite writer; wires to the outside (HTTP, MQTT); models that run here |
 //! | 3 | [`timeline`] | what happened, followed by cursors |
 //! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`] | durable state, one table owner each |
 //! | 5 | [`intent`], [`provider`], [`tool`], [`agent`] | understanding, models, tools, the turn (`agent` → `intent`, `provider`, `tool`; `tool` → `policy` on floor 4) |
@@ -73,6 +73,7 @@ pub mod db;
 pub mod domain;
 pub mod home;
 pub mod http;
+pub mod inference;
 pub mod intent;
 pub mod link;
 pub mod memory;

@@ -1,0 +1,1 @@
+//! Texts to vectors: what is close in meaning is close in space.

@@ -1,0 +1,6 @@
+//! Floor 2: models that run here, with no network: meaning of texts, speech, language.
+//!
+//! Takes paths and bytes, gives numbers and words. Absent on purpose: where models come from (`models`), what anybody does with
+//! the results, and any knowledge of conversations. The submodules know each other only where it says so.
+
+pub mod embed;
