@@ -4,3 +4,4 @@
 //! the results, and any knowledge of conversations. The submodules know each other only where it says so.
 
 pub mod embed;
+pub mod transcript;
