@@ -4,4 +4,5 @@
 //! the results, and any knowledge of conversations. The submodules know each other only where it says so.
 
 pub mod embed;
+pub mod language;
 pub mod transcript;
