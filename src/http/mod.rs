@@ -15,6 +15,7 @@ mod head;
 mod listen;
 mod lockout;
 mod message;
+pub mod multipart;
 pub mod openapi;
 mod route;
 mod server;
