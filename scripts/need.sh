@@ -40,10 +40,11 @@ install_packages() {
             $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2; }
 }
 
-# A C compiler for SQLite and ring, libsystemd for the service.
+# A C compiler for SQLite, ring and Opus (with cmake), libsystemd for the service.
 need_build() {
     missing=
     has cc || missing="$missing build-essential"
+    has cmake || missing="$missing cmake"
     has pkg-config || missing="$missing pkg-config"
     { has pkg-config && pkg-config --exists libsystemd; } || missing="$missing libsystemd-dev"
     if ! has cargo && ! has curl; then

@@ -9,9 +9,9 @@ const FLOORS: &[&[&str]] = &[
     &["base"],
     &["domain"],
     &["db", "link", "inference"],
-    &["timeline"],
+    &["timeline", "models"],
     &["bus", "session", "memory", "policy", "approval", "settings", "webuser"],
-    &["intent", "provider", "tool", "agent"],
+    &["intent", "provider", "tool", "agent", "recall"],
     &[
         "channel",
         "scheduler",
