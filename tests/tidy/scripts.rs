@@ -1,4 +1,4 @@
-//! Scripts: POSIX sh that stops at the first error, with a header that says what for and for whom.
+//! Scripts: POSIX sh that stops at the first error, or Python, with a header that says what for and for whom.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +12,9 @@ use crate::{expect_at, expect_none};
 const HEADER_LINES_MIN: usize = 2;
 
 fn check(path: &str, text: &str) -> Vec<Finding> {
+    if path.ends_with(".py") {
+        return check_python(path, text);
+    }
     let finding = |line: usize, message: &str| Finding { path: path.to_owned(), line, message: message.to_owned() };
     let mut findings = Vec::new();
     let mut lines = text.lines();
@@ -24,6 +27,19 @@ fn check(path: &str, text: &str) -> Vec<Finding> {
     let first = text.lines().enumerate().find(|(_, line)| !line.starts_with('#') && !line.trim().is_empty());
     if first.is_none_or(|(_, line)| line != "set -eu") {
         findings.push(finding(first.map_or(1, |(index, _)| index + 1), "the first command must be `set -eu`"));
+    }
+    findings
+}
+
+fn check_python(path: &str, text: &str) -> Vec<Finding> {
+    let finding = |line: usize, message: &str| Finding { path: path.to_owned(), line, message: message.to_owned() };
+    let mut lines = text.lines();
+    let mut findings = Vec::new();
+    if lines.next() != Some("#!/usr/bin/env python3") {
+        findings.push(finding(1, "the first line must be `#!/usr/bin/env python3`"));
+    }
+    if !lines.next().is_some_and(|line| line.starts_with("\"\"\"")) {
+        findings.push(finding(2, "a docstring must say what the script does and for whom"));
     }
     findings
 }
@@ -60,6 +76,9 @@ fn every_script_can_be_run_and_is_understood_by_sh() {
         let mode = fs::metadata(&file).expect("a script").permissions().mode();
         // `need.sh` is read by the others.
         assert!(mode & 0o100 != 0 || path.ends_with("need.sh"), "{path} is not executable");
+        if path.ends_with(".py") {
+            continue;
+        }
         let output = Command::new("sh").arg("-n").arg(&file).output().expect("sh");
         assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -69,5 +88,7 @@ fn every_script_can_be_run_and_is_understood_by_sh() {
 fn a_silent_or_careless_script_is_found() {
     expect_at(check("a.sh", "#!/bin/sh\n# What.\n# For whom.\nset -eu\n"), &[]);
     expect_at(check("b.sh", "#!/bin/bash\nset -eu\n"), &["b.sh:1", "b.sh:2"]);
+    expect_at(check("a.py", "#!/usr/bin/env python3\n\"\"\"What, for whom.\"\"\"\n"), &[]);
+    expect_at(check("b.py", "import os\n"), &["b.py:1", "b.py:2"]);
     expect_at(check("c.sh", "#!/bin/sh\n# What.\n# For whom.\n\necho x\n"), &["c.sh:5"]);
 }
