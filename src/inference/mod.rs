@@ -6,3 +6,4 @@
 pub mod embed;
 pub mod language;
 pub mod transcript;
+pub mod worker;

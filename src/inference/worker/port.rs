@@ -1,0 +1,26 @@
+//! What the worker needs from models: to be loaded, to do a job, to be let go.
+
+use std::ops::ControlFlow;
+
+use serde_json::Value;
+
+use crate::inference::worker::message::{Fault, ModelSpec, Setup};
+
+/// A loaded model. Both kinds look alike from here: a job and perhaps audio go in, pieces and a result come out, all of them
+/// JSON whose meaning only the model and the typed handle at the other end know.
+pub trait Mind: Send {
+    /// Does one job. `hear` takes a piece of the result; when it breaks, nobody listens any more and the job ends early.
+    fn run(
+        &mut self,
+        job: &Value,
+        audio: &[u8],
+        hear: &mut dyn FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<Value, Fault>;
+}
+
+/// Where loaded models come from.
+pub trait Minds: Send + Sync {
+    /// Makes the device ready; the name of what will compute.
+    fn prepare(&self, setup: &Setup) -> Result<String, Fault>;
+    fn load(&self, model: &ModelSpec, setup: &Setup) -> Result<Box<dyn Mind>, Fault>;
+}

@@ -1,0 +1,168 @@
+//! The handle with parrots behind it: here, in processes that fall, and in none at all.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+
+use super::message::{Order, PROTOCOL, Report};
+use super::testing::{Parrots, model};
+use super::*;
+use crate::base::shutdown::Shutdown;
+
+fn engines(config: Config, parrots: &Parrots) -> Engines {
+    Engines::start(config, Arc::new(parrots.clone()), Shutdown::default())
+}
+
+fn here() -> Config {
+    Config { place: Place::Here, ..Config::default() }
+}
+
+/// A program in shell that is started as a worker.
+fn program(folder: &Path, script: &str) -> Config {
+    let path = folder.join("worker");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("executable");
+    let patience =
+        Patience { backoff: Duration::from_millis(1), backoff_max: Duration::from_millis(5), ..Patience::default() };
+    let place = Place::Process { cpu: path, gpu: "/nonexistent".into() };
+    Config { place, patience, ..Config::default() }
+}
+
+async fn say(engines: &Engines, kind: Kind, text: &str) -> Result<(Vec<Value>, Value), EngineError> {
+    let mut heard = Vec::new();
+    let audio = Bytes::from_static(b"abcd");
+    let asked = engines.run(model(kind, "parrot"), json!({"say": text}), audio, async |piece| heard.push(piece));
+    let result = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("an answer in time")?;
+    Ok((heard, result))
+}
+
+async fn until(engines: &Engines, is_so: impl Fn(&Status) -> bool) -> Status {
+    let mut status = engines.clone().status_changes();
+    let waited = tokio::time::timeout(Duration::from_secs(20), status.wait_for(|status| is_so(status))).await;
+    waited.expect("in time").expect("the supervisor lives").clone()
+}
+
+#[tokio::test]
+async fn requests_of_both_kinds_are_answered_with_their_pieces() {
+    let engines = engines(here(), &Parrots::default());
+    assert_eq!(engines.status(), Status::default(), "nothing runs before it is needed");
+    let (speech, language) = tokio::join!(say(&engines, Kind::Speech, "a b"), say(&engines, Kind::Language, "c"));
+    let (heard, result) = speech.expect("an answer");
+    assert_eq!((heard, result), (vec![json!("a"), json!("b")], json!({"text": "a b", "bytes": 4})));
+    assert_eq!(language.expect("an answer").0, [json!("c")]);
+    let status = until(&engines, |status| status.loaded.len() == 2).await;
+    assert_eq!((status.place, status.device.as_deref(), status.restarts), (Some("gateway itself"), Some("a perch"), 0));
+}
+
+#[tokio::test]
+async fn whoever_leaves_has_the_job_cancelled_and_the_next_one_is_served() {
+    let engines = engines(here(), &Parrots::default());
+    let (sender, mut started) = tokio::sync::mpsc::channel(1);
+    let endless = engines.run(model(Kind::Language, "parrot"), json!({"say": "forever"}), Bytes::new(), async |_| {
+        let _ = sender.try_send(());
+    });
+    tokio::select! {
+        ended = endless => panic!("it never ends: {ended:?}"),
+        _ = started.recv() => {}
+    }
+    assert_eq!(say(&engines, Kind::Language, "next").await.expect("served").0, [json!("next")]);
+    until(&engines, |status| status.running == 0).await;
+}
+
+#[tokio::test]
+async fn idle_workers_end_and_come_back_when_they_are_wanted() {
+    let patience = Patience { idle: Duration::from_millis(20), ..Patience::default() };
+    let parrots = Parrots::default();
+    let engines = engines(Config { patience, ..here() }, &parrots);
+    for loads in 1..=2 {
+        say(&engines, Kind::Speech, "a").await.expect("an answer");
+        until(&engines, |status| status.place.is_none()).await;
+        assert_eq!(parrots.loads.load(Ordering::SeqCst), loads);
+    }
+}
+
+#[tokio::test]
+async fn what_a_model_refuses_and_where_it_stumbles_is_told() {
+    let engines = engines(here(), &Parrots::default());
+    let stumbled = say(&engines, Kind::Speech, "panic!").await.expect_err("a panic");
+    assert_eq!(stumbled.to_string(), "parrot stumbled over this");
+    let missing = engines.run(model(Kind::Speech, "missing"), json!({}), Bytes::new(), async |_| {}).await;
+    assert_eq!(missing.expect_err("no model").to_string(), "there is no such parrot");
+    assert!(say(&engines, Kind::Speech, "alive").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_program_that_is_missing_or_broken_is_replaced_by_a_thread() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut missing = program(folder.path(), "");
+    missing.place = Place::Process { cpu: "/nonexistent/worker".into(), gpu: "/nonexistent".into() };
+    for config in [missing, program(folder.path(), "exit 127"), program(folder.path(), "exit 3")] {
+        let engines = engines(config, &Parrots::default());
+        assert!(say(&engines, Kind::Speech, "a").await.is_ok());
+        assert_eq!(engines.status().place, Some("gateway itself"));
+    }
+}
+
+#[tokio::test]
+async fn without_any_place_the_reason_is_told() {
+    let engines = engines(here(), &Parrots { unfit: true, ..Parrots::default() });
+    let error = say(&engines, Kind::Speech, "a").await.expect_err("nobody works");
+    assert_eq!(error.to_string(), "no worker can be started: no perch");
+}
+
+/// A worker that welcomes, begins to take a job, and falls over it.
+fn falls(folder: &Path) -> Config {
+    let config = program(folder, "");
+    let setup = Setup {
+        device: Device::Cpu,
+        threads: 0,
+        unload_after_ms: u64::try_from(config.patience.idle.as_millis()).expect("not that long"),
+    };
+    let hello = Order::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), setup };
+    let hello_len = frame::opening(&hello, 0).expect("it fits").len();
+    let welcome = Report::Welcome { protocol: PROTOCOL, version: "x".to_owned(), device: "a board".to_owned() };
+    std::fs::write(folder.join("welcome"), frame::opening(&welcome, 0).expect("it fits")).expect("a file");
+    let welcome = folder.join("welcome");
+    program(folder, &format!("cat {} >&0; head -c {} <&0 >/dev/null; kill -9 $$", welcome.display(), hello_len + 1))
+}
+
+#[tokio::test]
+async fn a_worker_that_falls_over_a_job_is_told_of_and_never_let_into_the_home() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let parrots = Parrots::default();
+    let engines = engines(falls(folder.path()), &parrots);
+    for restarts in 1..=5 {
+        let error = say(&engines, Kind::Language, "a").await.expect_err("it fell");
+        assert_eq!(error.to_string(), "the worker fell before it was done: it was ended by SIGKILL");
+        assert_eq!(engines.status().restarts, restarts);
+    }
+    assert_eq!(parrots.loads.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_talks_nonsense_is_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nonsense = program(folder.path(), "head -c 100000 /dev/urandom >&0; exec sleep 1000");
+    let engines = engines(nonsense, &Parrots::default());
+    assert!(say(&engines, Kind::Speech, "a").await.is_ok(), "a thread takes over");
+    assert!(engines.status().last_end.contains("is no frame"), "{:?}", engines.status());
+}
+
+#[tokio::test]
+async fn the_end_of_the_house_is_everybodys_end() {
+    let shutdown = Shutdown::default();
+    let engines = Engines::start(here(), Arc::new(Parrots::default()), shutdown.clone());
+    let endless = engines.run(model(Kind::Language, "parrot"), json!({"say": "forever"}), Bytes::new(), async |_| {
+        shutdown.trigger();
+    });
+    let error = endless.await.expect_err("the house went down");
+    assert!(matches!(error, EngineError::Crashed { .. } | EngineError::Stopped), "{error}");
+    let after = engines.run(model(Kind::Speech, "parrot"), json!({}), Bytes::new(), async |_| {});
+    assert_eq!(after.now_or_never().unwrap_or(Err(EngineError::Stopped)), Err(EngineError::Stopped));
+}
