@@ -8,4 +8,5 @@ cd "$(dirname "$0")/.."
 
 need_build
 need_broker
+need_onnxruntime
 exec cargo bench --locked --quiet --bench figures -- "$@"

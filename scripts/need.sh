@@ -67,3 +67,27 @@ need_broker() {
 need_browser() {
     { has chromium && has chromedriver; } || install_packages chromium chromium-driver
 }
+
+# ONNX Runtime's library, which embeddings are computed with: out of pip's wheel, into the cache; ORT_DYLIB_PATH names it afterwards.
+# 1.27.0 is the last whose wheels run with glibc 2.27, on x64 and arm64.
+need_onnxruntime() {
+    version=1.27.0
+    place=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/onnxruntime-$version
+    ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$place/libonnxruntime.so}
+    export ORT_DYLIB_PATH
+    [ ! -e "$ORT_DYLIB_PATH" ] || return 0
+    { has python3 && python3 -m pip --version >/dev/null 2>&1; } || install_packages python3 python3-pip
+    say "Fetching ONNX Runtime $version ..."
+    machine=$(uname -m)
+    rm -rf "$place.new"
+    mkdir -p "$place.new"
+    # The library is the same in the wheels of all Pythons, so the machine's own does not matter.
+    python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 --implementation cp --abi cp311 \
+        --platform "manylinux_2_27_$machine" --platform "manylinux_2_28_$machine" \
+        --dest "$place.new" "onnxruntime==$version" >&2 ||
+        { say "Please fetch ONNX Runtime $version and let ORT_DYLIB_PATH name its libonnxruntime.so."; exit 1; }
+    python3 -m zipfile -e "$place.new"/onnxruntime-*.whl "$place.new"
+    mkdir -p "${ORT_DYLIB_PATH%/*}"
+    mv "$place.new/onnxruntime/capi/libonnxruntime.so.$version" "$ORT_DYLIB_PATH"
+    rm -rf "$place.new"
+}

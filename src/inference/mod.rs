@@ -5,5 +5,6 @@
 
 pub mod embed;
 pub mod language;
+pub mod onnx;
 pub mod transcript;
 pub mod worker;

@@ -70,3 +70,12 @@ impl Figure {
         println!("{line}");
     }
 }
+
+/// Memory of a process that is its own, shared pages by their share.
+pub fn pss_mib(process: u32) -> f64 {
+    let path = format!("/proc/{process}/smaps_rollup");
+    let text = std::fs::read_to_string(path).expect("memory of a process");
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a Pss line");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib / 1024.0
+}

@@ -5,6 +5,7 @@
 #[path = "../it/support/mod.rs"]
 mod support;
 
+mod embed;
 mod figure;
 
 use std::fs::{self, File};
@@ -17,12 +18,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use figure::{Figure, Goal, Times};
+use figure::{Figure, Goal, Times, pss_mib};
 use support::{Connection, Door, FakeModel, Gateway, Mosquitto, Mqtt, PATIENCE, Plan, request};
 
 /// What can be measured, by name.
-const MEASUREMENTS: &[(&str, fn())] =
-    &[("start", start), ("memory", memory), ("chat", chat), ("crowd", crowd), ("mqtt", mqtt), ("remote", remote)];
+const MEASUREMENTS: &[(&str, fn())] = &[
+    ("start", start),
+    ("memory", memory),
+    ("chat", chat),
+    ("crowd", crowd),
+    ("mqtt", mqtt),
+    ("remote", remote),
+    ("embed", embed::measure),
+];
 
 const STARTS: usize = 20;
 const CHATS: usize = 2_000;
@@ -91,19 +99,11 @@ fn memory() {
     let gateway = plan().with_broker(&broker).start();
     // At rest: what only the start needed is given back a second after it.
     let _ = support::wait_for(Duration::from_secs(3), || None::<()>);
-    let fresh = pss_mib(&gateway);
+    let fresh = pss_mib(gateway.id());
     Figure::new("idle_pss_mib", fresh, Goal::AtMost(12.0)).print();
     let mut caller = Caller::new(gateway.chat());
     (0..1_000).for_each(|_| caller.ask(QUESTION, "local:bench"));
-    Figure::new("pss_after_1000_turns_mib", pss_mib(&gateway), Goal::None).against(("idle_pss_mib", fresh)).print();
-}
-
-fn pss_mib(gateway: &Gateway) -> f64 {
-    let path = format!("/proc/{}/smaps_rollup", gateway.id());
-    let text = fs::read_to_string(path).expect("memory of a child");
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a Pss line");
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kib / 1024.0
+    Figure::new("pss_after_1000_turns_mib", pss_mib(gateway.id()), Goal::None).against(("idle_pss_mib", fresh)).print();
 }
 
 /// A client with one connection.

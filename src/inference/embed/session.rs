@@ -1,0 +1,180 @@
+//! The network as ONNX Runtime computes it.
+
+use std::path::Path;
+
+use ort::ep::{CUDA, ExecutionProvider, TensorRT};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{RunOptions, Session, SessionInputValue};
+use ort::value::{TensorElementType, TensorRef};
+
+use super::error::{LoadError, RunError};
+use super::network::{Batch, pool_rows};
+use super::pool::Pooling;
+use crate::inference::onnx::Runtime;
+
+/// Outputs that are one vector for each token, as exporters name them.
+const STATES: [&str; 2] = ["last_hidden_state", "token_embeddings"];
+/// The output that is one vector for each text.
+const VECTOR: &str = "sentence_embedding";
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    Cpu,
+    Cuda,
+    TensorRt,
+}
+
+/// Input tensors of the network, in its order.
+#[derive(Clone, Copy)]
+enum Input {
+    Ids,
+    Mask,
+    Types,
+    Positions,
+}
+
+/// A session and what is known about its ends.
+pub(super) struct OnnxNetwork {
+    session: Session,
+    inputs: Vec<(String, Input)>,
+    output: String,
+    /// One vector a token, to be pooled here; otherwise one a text.
+    is_states: bool,
+    dims: usize,
+    options: RunOptions,
+    /// Token types, always zero; kept because they are asked for each time.
+    zeros: Vec<i64>,
+}
+
+impl OnnxNetwork {
+    /// Loads the network at `path`, whose vectors must be `dims` wide.
+    pub(super) fn load(
+        runtime: &Runtime,
+        path: &Path,
+        dims: usize,
+        (provider, threads): (Provider, usize),
+    ) -> Result<Self, LoadError> {
+        let refuse = |source| LoadError::Session { path: path.into(), source };
+        let session = builder(runtime, provider, threads)
+            .and_then(|mut builder| builder.commit_from_file(path))
+            .map_err(refuse)?;
+        let inputs = inputs(&session, path)?;
+        let (output, is_states) = output(&session, path, dims)?;
+        let options = options().map_err(refuse)?;
+        Ok(Self { session, inputs, output, is_states, dims, options, zeros: Vec::new() })
+    }
+
+    /// One pooled vector for each row.
+    pub(super) fn run(&mut self, batch: &Batch, pooling: Pooling) -> Result<Vec<Vec<f32>>, RunError> {
+        let failed = |source| RunError::Session { source };
+        let shape = [batch.rows(), batch.columns];
+        let mask = batch.mask();
+        let positions = self.positions(batch);
+        self.zeros.resize(batch.ids.len(), 0);
+        let mut inputs: Vec<(&str, SessionInputValue)> = Vec::with_capacity(self.inputs.len());
+        for (name, input) in &self.inputs {
+            let values = match input {
+                Input::Ids => &batch.ids,
+                Input::Mask => &mask,
+                Input::Types => &self.zeros,
+                Input::Positions => &positions,
+            };
+            inputs.push((name, TensorRef::from_array_view((shape, values.as_slice())).map_err(failed)?.into()));
+        }
+        let outputs = self.session.run_with_options(inputs, &self.options).map_err(failed)?;
+        let found = outputs.get(&self.output).ok_or(RunError::Shape { found: vec![], expected: vec![batch.rows()] })?;
+        let (shape, values) = found.try_extract_tensor::<f32>().map_err(failed)?;
+        let expected = match self.is_states {
+            true => vec![batch.rows(), batch.columns, self.dims],
+            false => vec![batch.rows(), self.dims],
+        };
+        if !shape.iter().copied().eq(expected.iter().map(|size| *size as i64)) {
+            return Err(RunError::Shape { found: shape.to_vec(), expected });
+        }
+        match self.is_states {
+            true => pool_rows(values, batch, pooling, self.dims),
+            false => Ok(values.chunks_exact(self.dims).map(<[f32]>::to_vec).collect()),
+        }
+    }
+
+    fn positions(&self, batch: &Batch) -> Vec<i64> {
+        let is_asked = self.inputs.iter().any(|(_, input)| matches!(input, Input::Positions));
+        let columns = if is_asked { batch.columns as i64 } else { 0 };
+        (0..batch.rows()).flat_map(|_| 0..columns).collect()
+    }
+}
+
+fn builder(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result<SessionBuilder> {
+    let mut builder = Session::builder(&runtime.environment)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads)?
+        .with_inter_threads(1)?
+        // Sizes differ from run to run, so planning memory ahead only makes plans for sizes that do not come back.
+        .with_memory_pattern(false)?
+        .with_intra_op_spinning(false)?;
+    match provider {
+        Provider::Cpu => {}
+        Provider::Cuda => CUDA::default().register(&mut builder)?,
+        Provider::TensorRt => {
+            TensorRT::default().with_engine_cache(true).register(&mut builder)?;
+            CUDA::default().register(&mut builder)?;
+        }
+    }
+    Ok(builder)
+}
+
+fn options() -> ort::Result<RunOptions> {
+    let mut options = RunOptions::new()?;
+    // What a large batch needed is given back when it is done.
+    options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
+    Ok(options)
+}
+
+fn inputs(session: &Session, path: &Path) -> Result<Vec<(String, Input)>, LoadError> {
+    let shape = |reason| LoadError::Shape { path: path.into(), reason };
+    let mut found = Vec::new();
+    for input in session.inputs() {
+        let kind = match input.name() {
+            "input_ids" => Input::Ids,
+            "attention_mask" => Input::Mask,
+            "token_type_ids" => Input::Types,
+            "position_ids" => Input::Positions,
+            other => return Err(shape(format!("it wants {other:?}"))),
+        };
+        if input.dtype().tensor_type() != Some(TensorElementType::Int64) {
+            return Err(shape(format!("its {} is no tensor of 64-bit integers", input.name())));
+        }
+        found.push((input.name().to_owned(), kind));
+    }
+    let has = |wanted: fn(&Input) -> bool| found.iter().any(|(_, input)| wanted(input));
+    if !has(|input| matches!(input, Input::Ids)) || !has(|input| matches!(input, Input::Mask)) {
+        return Err(shape("it does not take input_ids and attention_mask".to_owned()));
+    }
+    Ok(found)
+}
+
+/// The output to use, and whether it is one vector a token.
+fn output(session: &Session, path: &Path, dims: usize) -> Result<(String, bool), LoadError> {
+    let floats = |rank: usize| {
+        session.outputs().iter().filter(move |output| {
+            let dtype = output.dtype();
+            dtype.tensor_type() == Some(TensorElementType::Float32)
+                && dtype.tensor_shape().is_some_and(|shape| {
+                    // A size that the graph leaves open is checked when it answers.
+                    shape.len() == rank && shape.last().is_some_and(|last| *last < 0 || *last == dims as i64)
+                })
+        })
+    };
+    let states = floats(3).find(|output| STATES.contains(&output.name())).or_else(|| floats(3).next());
+    if let Some(output) = states {
+        return Ok((output.name().to_owned(), true));
+    }
+    if let Some(output) = floats(2).find(|output| output.name() == VECTOR) {
+        return Ok((output.name().to_owned(), false));
+    }
+    let names: Vec<String> = session.outputs().iter().map(|o| format!("{}: {}", o.name(), o.dtype())).collect();
+    let reason = format!("of its outputs ({}) none is a float tensor that is {dims} wide", names.join(", "));
+    Err(LoadError::Shape { path: path.into(), reason })
+}
