@@ -3,6 +3,7 @@
 //! Takes paths and bytes, gives numbers and words. Absent on purpose: where models come from (`models`), what anybody does with
 //! the results, and any knowledge of conversations. The submodules know each other only where it says so.
 
+pub mod audio;
 pub mod embed;
 pub mod language;
 pub mod onnx;
