@@ -1,7 +1,7 @@
 //! Recordings and microphones: from files of any kind to one channel at 16 kHz, and where in it somebody speaks.
 //!
 //! [`Stream`] pulls a file through decoder, down-mix and resampler block by block, so that ten hours never lie in memory at
-//! once; [`decode`] does the same for short ones.
+//! once; [`decode`] does the same for short ones. [`vad`] finds speech.
 //!
 //! WAV is taken apart here, because what writes it lies about lengths more than about anything else; the other formats are
 //! symphonia's, behind a shield: a decoder that panics on a damaged file ends that file and nothing else.
@@ -19,6 +19,7 @@ mod stream;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub mod vad;
 mod wav;
 
 use std::path::PathBuf;
