@@ -3,22 +3,25 @@
 //! A [`Vad`] gives a probability for each frame; [`Spans`] makes stretches of speech of them, [`detect`] those of a whole
 //! recording, [`Pieces`] cuts a stream of any length by them, [`Endpointer`] follows a microphone.
 //!
-//! [`EnergyVad`] needs nothing and is always there.
+//! There are two: [`EnergyVad`] needs nothing and is always there; [`SileroVad`] is better in noise and needs a model.
 
 mod cut;
 mod endpoint;
 mod energy;
 mod pieces;
+mod silero;
 mod spans;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 pub use cut::Cut;
 pub use endpoint::{EndpointConfig, Endpointer, Event, Reason, Utterance};
 pub use energy::EnergyVad;
 pub use pieces::{PieceConfig, Pieces};
+pub use silero::SileroVad;
 pub use spans::Spans;
 
 use crate::inference::audio::RATE_HZ;
@@ -42,6 +45,12 @@ pub trait Vad: Send {
 
 #[derive(Debug, thiserror::Error)]
 pub enum VadError {
+    #[error("could not load {path} as a model that finds speech")]
+    Load { path: PathBuf, source: ort::Error },
+    #[error("{path} is no model that finds speech: {why}")]
+    OtherModel { path: PathBuf, why: String },
+    #[error("the model that finds speech failed")]
+    Run { source: ort::Error },
     #[error("the model that finds speech answered with {len} numbers")]
     Answer { len: usize },
 }
