@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::base::clock::Clock;
-use crate::db::{Config, DbError, Migration, OpenReport, migrate};
+use crate::db::{Config, DbError, Migration, OpenReport, migrate, vector};
 
 pub(super) fn open(
     config: &Config,
@@ -40,6 +40,7 @@ pub(super) fn open(
 pub(super) fn open_reader(config: &Config) -> Result<Connection, DbError> {
     let failed = |source| DbError::Open { path: config.path.clone(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    vector::register();
     let connection = Connection::open_with_flags(&config.path, flags).map_err(failed)?;
     connection.pragma_update(None, "busy_timeout", 5_000).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -i64::from(config.cache_kib)).map_err(failed)?;
@@ -62,6 +63,7 @@ fn create_folder(path: &Path) -> Result<(), DbError> {
 
 fn open_writer(config: &Config) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    vector::register();
     let connection = Connection::open_with_flags(&config.path, flags)?;
     connection.pragma_update(None, "busy_timeout", 5_000)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;

@@ -9,6 +9,7 @@
 mod file;
 mod migrate;
 mod offline;
+mod vector;
 mod writer;
 
 pub use migrate::{Migration, add_column};

@@ -49,6 +49,7 @@ pub fn is_in_use(path: &Path) -> Result<bool, DbError> {
 }
 
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    super::vector::register();
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(IN_USE_WAIT)?;
     Ok(connection)

@@ -47,3 +47,11 @@ pub const LAYERS: [Layer; 6] = [
 pub fn layer_of(source: &str) -> Option<&'static Layer> {
     LAYERS.iter().find(|layer| source.starts_with(layer.source_prefix))
 }
+
+/// Name of the layer of what people told the house themselves, and of all that no other layer claims.
+pub const USER_LAYER: &str = "user";
+
+/// As [`layer_of`], by name.
+pub fn layer_name(source: &str) -> &'static str {
+    layer_of(source).map_or(USER_LAYER, |layer| layer.name)
+}

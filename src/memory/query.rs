@@ -62,6 +62,23 @@ impl Query {
         self.needs_substrings
     }
 
+    /// Share of the words that stand in a text or its tags, 0 to 1; accents do not count, as in the index.
+    pub(super) fn share(&self, content: &str, tags: &str) -> f32 {
+        if self.words.is_empty() {
+            return 0.0;
+        }
+        let text = bare(&format!("{content} {tags}"));
+        let stands = |word: &&String| {
+            let word = bare(word);
+            if word.chars().count() >= PREFIX_CHARS_MIN || word.chars().any(is_unspaced) {
+                text.contains(&word)
+            } else {
+                text.split(|c: char| !is_word(c)).any(|other| other == word)
+            }
+        };
+        self.words.iter().filter(stands).count() as f32 / self.words.len() as f32
+    }
+
     /// For FTS5: every word quoted, any of them suffices.
     pub(super) fn match_any(&self) -> String {
         self.joined(" OR ")
@@ -85,6 +102,13 @@ impl Query {
 /// The text that is put into the index, and what is looked for in it: the index's own folding knows an old Unicode and no ß.
 pub(super) fn folded(text: &str) -> String {
     text.to_lowercase().replace('ß', "ss")
+}
+
+/// Folded, and letters without their accents.
+fn bare(text: &str) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+    let is_plain = |c: &char| !unicode_normalization::char::is_combining_mark(*c);
+    folded(text).nfd().filter(is_plain).nfc().collect()
 }
 
 fn words_of(text: &str) -> Vec<String> {
