@@ -5,7 +5,9 @@
 
 pub mod audio;
 pub mod embed;
+pub mod kernel;
 pub mod language;
 pub mod onnx;
 pub mod transcript;
+pub mod whisper;
 pub mod worker;
