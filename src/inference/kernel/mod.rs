@@ -13,6 +13,9 @@ pub mod lanes;
 mod lanes_neon;
 #[cfg(target_arch = "x86_64")]
 mod lanes_x86;
+pub mod quant;
+mod quant_scalar;
+mod quant_unpack;
 
 /// Writes a safe function that runs `$body::<L>` with the vectors of the given instructions.
 ///
