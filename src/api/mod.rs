@@ -1,6 +1,9 @@
-//! Floor 7: the HTTP API on port 18790: `/chat` and the probes.
+//! Floor 7: the HTTP API on port 18790: `/chat`, the probes, and the doors for models in OpenAI's dialect ([`v1`]).
 //!
 //! Absent on purpose: everything about looking at the house; that is the dashboard's.
+
+pub mod port;
+mod v1;
 
 use std::sync::Arc;
 
@@ -14,6 +17,8 @@ use crate::channel::direct::{self, Question};
 use crate::channel::{Intake, IntakeError};
 use crate::domain::message::{Channel, Origin};
 use crate::http::{Access, Method, Request, Response, Route, error};
+
+pub use v1::UPLOADS;
 
 /// KafClaw's conversation when none is named.
 const SESSION_DEFAULT: &str = "local:default";
@@ -31,11 +36,15 @@ pub struct Api {
     pub readiness: Arc<dyn Readiness>,
     /// KafClaw's plain error texts.
     pub is_compat: bool,
+    pub models: Arc<dyn port::Models>,
+    pub embeddings: Arc<dyn port::Embeddings>,
+    pub speech: Arc<dyn port::Speech>,
+    pub talk: Arc<dyn port::Talk>,
 }
 
 /// The table of this port.
 pub fn routes() -> Vec<Route<Api>> {
-    vec![
+    let mut routes = vec![
         Route {
             method: Method::Post,
             path: "/chat",
@@ -57,7 +66,9 @@ pub fn routes() -> Vec<Route<Api>> {
             summary: "Whether every part that is switched on works.",
             run: |api, _| Box::pin(async move { ready(&*api.readiness).await }),
         },
-    ]
+    ];
+    routes.extend(v1::routes());
+    routes
 }
 
 /// The answer to `/readyz`, on both ports.

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::{self, Agent, Decider};
 use crate::api::{self, Api, Readiness};
+use crate::app::minds::Nobody;
 use crate::app::ports::{FetchPort, HealthPort, HomePort, MemoryPort, ModelPort, SchedulerPort};
 use crate::app::state::{self, Doors, StateError};
 use crate::app::{MIGRATIONS, firing, log, service, trim, upkeep, wiring};
@@ -253,8 +254,15 @@ impl House {
         let guard = Arc::new(Guard::new(wiring::guard(config, token), clock.clone()));
         let readiness: Arc<dyn Readiness> =
             Arc::new(Checks { db: db.clone(), bus: bus.clone(), broker: handle.clone() });
-        let api =
-            Arc::new(Api { intake: intake.clone(), readiness: readiness.clone(), is_compat: config.gateway.compat });
+        let api = Arc::new(Api {
+            intake: intake.clone(),
+            readiness: readiness.clone(),
+            is_compat: config.gateway.compat,
+            models: Arc::new(Nobody),
+            embeddings: Arc::new(Nobody),
+            speech: Arc::new(Nobody),
+            talk: Arc::new(Nobody),
+        });
         let mut entries = openapi::entries(&api::routes(), 18790);
         entries.extend(openapi::entries(&dashboard::routes(), 18791));
         let dashboard = Arc::new(Dashboard {
@@ -276,7 +284,7 @@ impl House {
         });
         let (chat_config, dashboard_config) = wiring::doors(config);
         let is_encrypted = dashboard_config.tls.is_some();
-        let chat = Router::new(api::routes(), api, guard.clone());
+        let chat = Router::new(api::routes(), api, guard.clone()).with_uploads(api::UPLOADS);
         let chat = Server::start(chat_config, listeners, Arc::new(chat), edges.clone())?;
         let pages = Router::new(dashboard::routes(), dashboard, guard);
         let pages = Server::start(dashboard_config, listeners, Arc::new(pages), edges.clone())?;

@@ -6,6 +6,7 @@
 mod firing;
 mod gateway;
 mod log;
+mod minds;
 mod ports;
 mod service;
 mod state;

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// Largest request body at the doors, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Largest body on the few routes that take files, in bytes: half an hour of uncompressed speech.
+pub const UPLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest request head (request line and headers), in bytes.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Tasks waiting or running; one more is refused with "busy".
@@ -36,5 +38,6 @@ pub const JOBS_MAX: usize = 1_000;
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 const _: () = assert!(MESSAGE_BYTES_MAX < BODY_BYTES_MAX, "a message must fit in a body with its JSON around it");
+const _: () = assert!(BODY_BYTES_MAX < UPLOAD_BYTES_MAX, "a route that takes files takes what the others take");
 const _: () = assert!(TURNS_RUNNING_MAX <= WRITE_QUEUE_LEN, "every running turn may have one write waiting");
 const _: () = assert!(TASKS_OPEN_MAX <= DELIVERIES_PENDING_MAX, "every open task may leave an answer");

@@ -157,6 +157,7 @@ mod tests {
             params: Vec::new(),
             is_authenticated: false,
             is_encrypted: false,
+            left: Default::default(),
         }
     }
 

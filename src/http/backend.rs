@@ -12,10 +12,13 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::http::exchange::{Answer, Caller, Facts, Streams, Tickets, read_answer, request_bytes};
+use crate::base::shutdown::Shutdown;
+use crate::http::exchange::{
+    Answer, Aside, Caller, DIRECT_BYTES_MAX, Facts, Streams, Tickets, read_answer, request_bytes,
+};
 use crate::http::head::Head;
 use crate::http::message::{Request, Response};
-use crate::http::route::Desk;
+use crate::http::route::{Desk, Judged};
 use crate::http::worker::{PROBE_PATH, Worker};
 
 /// Threads that take requests from tiny_http.
@@ -129,8 +132,8 @@ impl Backend {
         })
     }
 
-    /// Decides on the head alone; whether the caller is known, or the answer that turns it away.
-    pub(super) fn judge(&self, head: &Head, caller: Caller) -> Result<bool, Response> {
+    /// Decides on the head alone; what may come in, or the answer that turns it away.
+    pub(super) fn judge(&self, head: &Head, caller: Caller) -> Result<Judged, Response> {
         let (path, query) = Head::path_and_query(&head.target);
         self.desk.judge(&Request {
             method: head.method,
@@ -142,6 +145,7 @@ impl Backend {
             params: Vec::new(),
             is_authenticated: false,
             is_encrypted: caller.is_encrypted,
+            left: Shutdown::default(),
         })
     }
 
@@ -149,28 +153,33 @@ impl Backend {
     pub(super) async fn exchange(
         &self,
         head: &Head,
-        body: &[u8],
+        aside: Aside,
         caller: Caller,
         is_known: bool,
     ) -> Result<Answer, BackendError> {
         let turn = timeout(BUSY_TIMEOUT, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(BackendError::Busy) };
         let mut error = BackendError::Busy;
+        // A large body would keep tiny_http from handing the request out for as long as it is copied.
+        let (body, aside) = match aside {
+            Aside { body, left } if body.len() <= DIRECT_BYTES_MAX => (body, Aside { body: bytes::Bytes::new(), left }),
+            large => (bytes::Bytes::new(), large),
+        };
         for attempt in 0..ATTEMPTS {
-            let ticket = self.tickets.issue();
-            let wire = request_bytes(head, body, &Facts { caller, is_known, ticket: ticket.id });
+            let ticket = self.tickets.issue(aside.clone());
+            let wire = request_bytes(head, &body, &Facts { caller, is_known, ticket: ticket.id });
             let trying = self.try_exchange(&wire, attempt == 0);
             let mut trying = std::pin::pin!(trying);
             let tried = match timeout(TAKE_TIMEOUT * (1 << attempt), &mut trying).await {
                 Ok(tried) => Some(tried),
                 // tiny_http counts a thread as free that another connection has just been given; this one would then wait
                 // until some connection ends.
-                Err(_) if self.tickets.take(ticket.id) => None,
+                Err(_) if self.tickets.take(ticket.id).is_some() => None,
                 Err(_) => Some(trying.await),
             };
             match tried {
                 Some(Ok(answer)) => return Ok(answer),
-                Some(Err(failure)) if !self.tickets.take(ticket.id) => {
+                Some(Err(failure)) if self.tickets.take(ticket.id).is_none() => {
                     return Err(BackendError::Lost { source: Box::new(failure) });
                 }
                 Some(Err(failure)) => error = failure,

@@ -10,9 +10,10 @@ use crate::base::shutdown::Shutdown;
 use crate::http::Method;
 use crate::http::backend::BackendError;
 use crate::http::door::Door;
-use crate::http::exchange::{self, Answer, Caller};
+use crate::http::exchange::{self, Answer, Aside, Caller};
 use crate::http::head::{self, Chunked, Framing, Head, Refusal};
 use crate::http::message::{Body, Response};
+use crate::http::route::Judged;
 
 /// What a client may still send after a refusal, so that it reads the answer instead of a reset.
 const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -118,17 +119,21 @@ impl Connection<'_> {
         }
         let next = if head.keeps_alive { Next::Request } else { Next::Close };
         // Strangers are turned away before anything of theirs is kept or reaches the parser.
-        let is_known = match self.door.backend.judge(head, self.caller) {
-            Ok(is_known) => is_known,
+        let judged = match self.door.backend.judge(head, self.caller) {
+            Ok(judged) => judged,
             Err(refusal) => return self.turn_away(stream, head, refusal).await,
         };
+        if matches!(head.framing, Framing::Length(length) if length > judged.body_bytes_max) {
+            return Err(End::Refused(head::TOO_LARGE));
+        }
         if head.expects_continue && head.framing != Framing::Length(0) {
             self.write(stream, b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
-        let body = timeout(config.body_timeout, read_body(stream, buffer, head.framing))
+        let patience = config.body_timeout + patience_for(head.framing);
+        let body = timeout(patience, read_body(stream, buffer, head.framing, judged.body_bytes_max))
             .await
             .unwrap_or(Err(End::Refused(Refusal { status: 408, sentence: "the request's body took too long" })))?;
-        let answer = match self.door.backend.exchange(head, &body, self.caller, is_known).await {
+        let answer = match self.answer(stream, buffer, head, (body, judged)).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(error = crate::base::error::chain(&error), "A request could not be answered.");
@@ -142,6 +147,26 @@ impl Connection<'_> {
         };
         self.relay(stream, buffer, head, answer).await?;
         Ok(next)
+    }
+
+    /// Waits for the answer, and lets the route know when nobody waits with us any more.
+    async fn answer<S: AsyncRead + Unpin>(
+        &self,
+        stream: &mut S,
+        buffer: &mut BytesMut,
+        head: &Head,
+        (body, judged): (Bytes, Judged),
+    ) -> Result<Answer, BackendError> {
+        let left = Shutdown::default();
+        let aside = Aside { body, left: left.clone() };
+        let exchange = self.door.backend.exchange(head, aside, self.caller, judged.is_known);
+        let mut exchange = std::pin::pin!(exchange);
+        tokio::select! {
+            answer = &mut exchange => return answer,
+            _ = client_left(stream, buffer) => left.trigger(),
+        }
+        // What was begun may still have to be finished; and some clients close their half and wait.
+        exchange.await
     }
 
     /// Gives the guard's answer. A body that was not read would be taken for the next request, so it ends the connection.
@@ -256,10 +281,20 @@ async fn client_left<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut BytesMut
     }
 }
 
+/// A file over a slow radio takes its time: a second for each 128 KiB that it says it has.
+fn patience_for(framing: Framing) -> Duration {
+    const BYTES_PER_SECOND_MIN: usize = 128 * 1024;
+    match framing {
+        Framing::Length(length) => Duration::from_secs((length / BYTES_PER_SECOND_MIN) as u64),
+        Framing::Chunked => Duration::ZERO,
+    }
+}
+
 async fn read_body<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut BytesMut,
     framing: Framing,
+    bytes_max: usize,
 ) -> Result<Bytes, End> {
     match framing {
         Framing::Length(length) => {
@@ -271,7 +306,7 @@ async fn read_body<S: AsyncRead + Unpin>(
             Ok(buffer.split_to(length).freeze())
         }
         Framing::Chunked => {
-            let mut chunked = Chunked::default();
+            let mut chunked = Chunked::new(bytes_max);
             loop {
                 if let Some(body) = chunked.take(buffer).map_err(End::Refused)? {
                     return Ok(body);

@@ -1,14 +1,15 @@
 //! What crosses the Unix socket between the door and tiny_http, and what goes around it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
+use crate::base::shutdown::Shutdown;
 use crate::http::Method;
 use crate::http::head::Head;
 use crate::http::message::{Body, Response};
@@ -57,7 +58,16 @@ pub(super) struct Facts {
 #[derive(Default)]
 pub(super) struct Tickets {
     next: AtomicU64,
-    open: Mutex<HashSet<u64>>,
+    open: Mutex<HashMap<u64, Aside>>,
+}
+
+/// What belongs to a request and goes around tiny_http.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Aside {
+    /// A large body; empty when the body went through the socket.
+    pub body: Bytes,
+    /// Given when the client has left.
+    pub left: Shutdown,
 }
 
 /// A place in [`Tickets`]; dropping it takes the request back.
@@ -67,18 +77,18 @@ pub(super) struct Ticket<'a> {
 }
 
 impl Tickets {
-    pub(super) fn issue(&self) -> Ticket<'_> {
+    pub(super) fn issue(&self, aside: Aside) -> Ticket<'_> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(id);
+        self.lock().insert(id, aside);
         Ticket { tickets: self, id }
     }
 
-    /// Whether the request was still waiting; nobody else can take it after this.
-    pub(super) fn take(&self, id: u64) -> bool {
+    /// What went aside, when the request was still waiting; nobody else can take it after this.
+    pub(super) fn take(&self, id: u64) -> Option<Aside> {
         self.lock().remove(&id)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Aside>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

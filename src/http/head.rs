@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::base::limits::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use crate::base::limits::{HEAD_BYTES_MAX, UPLOAD_BYTES_MAX};
 use crate::http::Method;
 use crate::http::message::{decoded, query_pairs};
 
@@ -119,7 +119,8 @@ fn framing(lengths: &[&str], encodings: &[&str]) -> Result<Framing, Refusal> {
         ([], _) => Err(refused(501, "that transfer encoding is not known here")),
         ([length], []) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
             match length.parse::<usize>() {
-                Ok(length) if length <= BODY_BYTES_MAX => Ok(Framing::Length(length)),
+                // What its route takes is known once the route is.
+                Ok(length) if length <= UPLOAD_BYTES_MAX => Ok(Framing::Length(length)),
                 _ => Err(TOO_LARGE),
             }
         }
@@ -130,10 +131,11 @@ fn framing(lengths: &[&str], encodings: &[&str]) -> Result<Framing, Refusal> {
 pub(super) const TOO_LARGE: Refusal = refused(413, "the body is too large");
 
 /// Puts a chunked body together.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Chunked {
     body: BytesMut,
     state: ChunkState,
+    bytes_max: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -147,6 +149,10 @@ enum ChunkState {
 }
 
 impl Chunked {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { body: BytesMut::new(), state: ChunkState::default(), bytes_max }
+    }
+
     /// Takes what it can off the front of `buffer`; the body once it is complete.
     pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Refusal> {
         const LINE_BYTES_MAX: usize = 1024;
@@ -160,7 +166,7 @@ impl Chunked {
                     let is_hex = digits.is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
                     let size = digits.filter(|_| is_hex).and_then(|text| usize::from_str_radix(text, 16).ok());
                     let size = size.ok_or(BROKEN)?;
-                    if self.body.len() + size > BODY_BYTES_MAX {
+                    if self.body.len() + size > self.bytes_max {
                         return Err(TOO_LARGE);
                     }
                     self.state = if size == 0 { ChunkState::Trailer } else { ChunkState::Data(size) };
@@ -269,7 +275,7 @@ mod tests {
                 wire.extend(b"\r\n");
             }
             wire.extend(b"0\r\n\r\nNEXT");
-            let mut reader = Chunked::default();
+            let mut reader = Chunked::new(1024);
             let mut buffer = BytesMut::new();
             let mut body = None;
             for piece in wire.chunks(cut) {
@@ -285,10 +291,10 @@ mod tests {
         #[test]
         fn any_bytes_are_a_chunked_body_or_not(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut buffer = BytesMut::from(&bytes[..]);
-            let mut reader = Chunked::default();
+            let mut reader = Chunked::new(1024);
             while let Ok(Some(_)) = reader.take(&mut buffer) {
                 if buffer.is_empty() { break; }
-                reader = Chunked::default();
+                reader = Chunked::new(1024);
             }
         }
     }

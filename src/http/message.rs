@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::base::shutdown::Shutdown;
 use crate::http::Method;
 
 /// A status code.
@@ -30,6 +31,8 @@ pub struct Request {
     pub is_authenticated: bool,
     /// Whether the client's side of the connection is encrypted.
     pub is_encrypted: bool,
+    /// Given when the client has gone away before its answer. Work that only this client wants may end then.
+    pub left: Shutdown,
 }
 
 impl Request {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use crate::base::limits::{BODY_BYTES_MAX, UPLOAD_BYTES_MAX};
 use crate::http::guard::Guard;
 use crate::http::message::{Request, Response, error};
 
@@ -74,11 +75,27 @@ pub struct Router<S> {
     routes: Vec<Route<S>>,
     state: Arc<S>,
     guard: Arc<Guard>,
+    /// Paths that take files.
+    uploads: &'static [&'static str],
+}
+
+/// What was decided about a request on its head alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Judged {
+    /// Whether a valid token or session came along.
+    pub is_known: bool,
+    /// The most that its body may have.
+    pub body_bytes_max: usize,
 }
 
 impl<S: Send + Sync + 'static> Router<S> {
     pub fn new(routes: Vec<Route<S>>, state: Arc<S>, guard: Arc<Guard>) -> Self {
-        Self { routes, state, guard }
+        Self { routes, state, guard, uploads: &[] }
+    }
+
+    /// On these paths, written as in the table, bodies of known callers may be as large as files are.
+    pub fn with_uploads(self, uploads: &'static [&'static str]) -> Self {
+        Self { uploads, ..self }
     }
 
     fn find(&self, request: &Request) -> Found<'_, S> {
@@ -118,14 +135,14 @@ impl<S> Found<'_, S> {
 
 /// What answers requests, whatever its state's type.
 pub(super) trait Desk: Send + Sync {
-    /// Looks at a request whose body is still outside: whether its caller is known, or the answer that turns it away.
-    fn judge(&self, request: &Request) -> Result<bool, Response>;
+    /// Looks at a request whose body is still outside: what may come in, or the answer that turns it away.
+    fn judge(&self, request: &Request) -> Result<Judged, Response>;
     /// Runs the route of a request that was judged.
     fn run(&self, request: Request) -> BoxFuture<'static, Response>;
 }
 
 impl<S: Send + Sync + 'static> Desk for Router<S> {
-    fn judge(&self, request: &Request) -> Result<bool, Response> {
+    fn judge(&self, request: &Request) -> Result<Judged, Response> {
         self.guard.check_origin(request).map_err(|refusal| self.guard.finish(refusal, None))?;
         if request.method == Method::Options {
             return Err(self.guard.preflight(request));
@@ -138,7 +155,10 @@ impl<S: Send + Sync + 'static> Desk for Router<S> {
         };
         let is_known = self.guard.check(request, access);
         let judged = is_known.and_then(|is_known| match found {
-            Found::Route(..) => Ok(is_known),
+            Found::Route(route, _) => {
+                let takes_files = is_known && self.uploads.contains(&route.path);
+                Ok(Judged { is_known, body_bytes_max: if takes_files { UPLOAD_BYTES_MAX } else { BODY_BYTES_MAX } })
+            }
             nothing => Err(nothing.refusal()),
         });
         judged.map_err(|refusal| self.guard.finish(refusal, request.header("origin")))

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use crate::base::limits::BODY_BYTES_MAX;
+use crate::base::shutdown::Shutdown;
 use crate::http::Method;
 use crate::http::exchange::{
-    DIRECT_BYTES_MAX, KNOWN_HEADER, PEER_HEADER, STREAM_HEADER, Streams, TICKET_HEADER, TLS_HEADER, Tickets,
+    Aside, DIRECT_BYTES_MAX, KNOWN_HEADER, PEER_HEADER, STREAM_HEADER, Streams, TICKET_HEADER, TLS_HEADER, Tickets,
 };
 use crate::http::head::Head;
 use crate::http::message::{Body, Request, Response, error};
@@ -36,14 +36,18 @@ impl Worker {
                 let _ = request.respond(tiny_http::Response::empty(204));
                 continue;
             }
-            let Some((read, ticket)) = read_request(&mut request) else {
+            let Some((mut read, ticket)) = read_request(&mut request) else {
                 let _ = request.respond(tiny_http::Response::empty(400));
                 continue;
             };
-            if !self.tickets.take(ticket) {
+            let Some(Aside { body, left }) = self.tickets.take(ticket) else {
                 // The door gave it up, or it does not come from the door.
                 let _ = request.respond(tiny_http::Response::empty(403));
                 continue;
+            };
+            read.left = left;
+            if !body.is_empty() {
+                read.body = body;
             }
             let (desk, streams) = (self.desk.clone(), self.streams.clone());
             self.runtime.spawn(async move {
@@ -70,8 +74,10 @@ fn read_request(request: &mut tiny_http::Request) -> Option<(Request, u64)> {
     let peer = find(PEER_HEADER)?.parse().ok()?;
     let ticket = find(TICKET_HEADER)?.parse().ok()?;
     let (is_encrypted, is_authenticated) = (find(TLS_HEADER).is_some(), find(KNOWN_HEADER).is_some());
-    let mut body = Vec::with_capacity(request.body_length().unwrap_or(0).min(BODY_BYTES_MAX));
-    std::io::Read::read_to_end(&mut std::io::Read::take(request.as_reader(), BODY_BYTES_MAX as u64), &mut body).ok()?;
+    // Larger ones come aside.
+    let mut body = Vec::with_capacity(request.body_length().unwrap_or(0).min(DIRECT_BYTES_MAX));
+    std::io::Read::read_to_end(&mut std::io::Read::take(request.as_reader(), DIRECT_BYTES_MAX as u64), &mut body)
+        .ok()?;
     let request = Request {
         method,
         path,
@@ -82,6 +88,7 @@ fn read_request(request: &mut tiny_http::Request) -> Option<(Request, u64)> {
         params: Vec::new(),
         is_authenticated,
         is_encrypted,
+        left: Shutdown::default(),
     };
     Some((request, ticket))
 }

@@ -30,13 +30,17 @@ const KNOWN: &[Known] = &[
 /// Providers whose logins live in a vendor's own program.
 const OTHERS: [&str; 4] = ["openai-codex", "codex", "gemini-cli", "claude-cli"];
 
+/// The provider that is this house.
+const HERE: &str = "local";
+
 /// Where a model is and how it is called there.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Endpoint {
     pub provider: String,
     /// As the provider calls it.
     pub model: String,
-    pub base: Url,
+    /// None for a model that runs in this house's own engines.
+    pub base: Option<Url>,
     /// Empty where none is wanted.
     pub key: Secret<String>,
     pub route: Route,
@@ -67,6 +71,15 @@ pub fn resolve(
     if rest.is_empty() || prefix.is_empty() {
         return Err(CatalogError::Name);
     }
+    if prefix == HERE {
+        return Ok(Endpoint {
+            provider: HERE.to_owned(),
+            model: rest.to_owned(),
+            base: None,
+            key: Secret::default(),
+            route: Route::Local,
+        });
+    }
     if OTHERS.contains(&prefix) {
         return Err(CatalogError::OtherProgram { provider: prefix.to_owned() });
     }
@@ -87,7 +100,7 @@ pub fn resolve(
     if key.is_empty() && own_base.is_empty() && route == Route::Remote {
         return Err(CatalogError::NoKey { provider: id.to_owned(), model: name.to_owned() });
     }
-    Ok(Endpoint { provider: id.to_owned(), model: rest.to_owned(), base, key, route })
+    Ok(Endpoint { provider: id.to_owned(), model: rest.to_owned(), base: Some(base), key, route })
 }
 
 impl Endpoint {
@@ -95,13 +108,14 @@ impl Endpoint {
     pub fn name(&self) -> String {
         format!("{}/{}", self.provider, self.model)
     }
+}
 
-    pub(super) fn completions(&self) -> Url {
-        let mut url = self.base.clone();
-        let path = format!("{}/chat/completions", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        url
-    }
+/// Where completions are asked for at a server.
+pub(super) fn completions(base: &Url) -> Url {
+    let mut url = base.clone();
+    let path = format!("{}/chat/completions", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    url
 }
 
 #[cfg(test)]
@@ -115,7 +129,8 @@ mod tests {
             _ => None,
         };
         let endpoint = resolve(name, configured)?;
-        Ok((endpoint.completions().to_string(), endpoint.model, endpoint.route))
+        let url = endpoint.base.as_ref().map(|base| completions(base).to_string()).unwrap_or_default();
+        Ok((url, endpoint.model, endpoint.route))
     }
 
     #[test]
@@ -134,6 +149,7 @@ mod tests {
                 Route::Remote,
             ),
             ("ollama/llama3.2:1b", "http://127.0.0.1:11434/v1/chat/completions", "llama3.2:1b", Route::Local),
+            ("local/qwen2.5-0.5b-instruct", "", "qwen2.5-0.5b-instruct", Route::Local),
             ("vllm/qwen", "http://192.168.1.9:8000/v1/chat/completions", "qwen", Route::Local),
         ] {
             assert_eq!(find(name), Ok((url.to_owned(), model.to_owned(), route)), "{name}");

@@ -1,6 +1,6 @@
 //! The models in their order: the first that answers, answers.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -10,7 +10,10 @@ use crate::domain::message::Route;
 use crate::link::http::{Client, Config};
 use crate::provider::client::Model;
 use crate::provider::failure::Failure;
+use crate::provider::here::Here;
+use crate::provider::member::Member;
 use crate::provider::order::{Manner, Order, Verdict};
+use crate::provider::port::LocalModels;
 use crate::provider::{Answer, Delta, Endpoint, Options, ProviderError, RateLimits, Request};
 
 /// How a model is, for people.
@@ -26,7 +29,7 @@ pub struct ModelStatus {
 }
 
 pub struct Chain {
-    models: Vec<Model>,
+    models: Vec<Member>,
     options: Options,
     clock: Clock,
     state: Mutex<State>,
@@ -39,20 +42,34 @@ struct State {
 }
 
 impl Chain {
+    /// Models of this house are left out.
     pub fn new(endpoints: Vec<Endpoint>, options: Options, clock: Clock) -> Self {
+        Self::build(endpoints, options, clock, None)
+    }
+
+    /// `here` runs the models of this house.
+    pub fn with_local(endpoints: Vec<Endpoint>, options: Options, clock: Clock, here: &Arc<dyn LocalModels>) -> Self {
+        Self::build(endpoints, options, clock, Some(here))
+    }
+
+    fn build(endpoints: Vec<Endpoint>, options: Options, clock: Clock, here: Option<&Arc<dyn LocalModels>>) -> Self {
         // One client for the house and one for the internet; only the latter ever reads root certificates.
         let mut clients: Vec<(Route, Client)> = Vec::new();
         let mut models = Vec::with_capacity(endpoints.len());
         for endpoint in endpoints {
+            let Some(base) = endpoint.base.clone() else {
+                models.extend(here.map(|models| Member::Here(Here { endpoint, models: models.clone() })));
+                continue;
+            };
             let http = match clients.iter().find(|(route, _)| *route == endpoint.route) {
                 Some((_, http)) => http.clone(),
                 None => {
-                    let config = Config { total_timeout: options.timeout, ..Config::for_url(&endpoint.base) };
+                    let config = Config { total_timeout: options.timeout, ..Config::for_url(&base) };
                     clients.push((endpoint.route, Client::new(config)));
                     clients[clients.len() - 1].1.clone()
                 }
             };
-            models.push(Model::new(endpoint, http, &options));
+            models.push(Member::There(Model::new(endpoint, base, http, &options)));
         }
         let state = State { order: Order::new(models.len()), problems: vec![None; models.len()] };
         Self { models, options, clock, state: Mutex::new(state) }
@@ -78,7 +95,7 @@ impl Chain {
                 }
                 Err(failure) => failure,
             };
-            let name = model.endpoint.name();
+            let name = model.endpoint().name();
             tracing::warn!(peer = name, error = chain(&failure), "A model did not answer.");
             self.note(index, failure.verdict(), Some(failure.to_string()));
             if let Failure::Refused { status, message, .. } = failure {
@@ -88,13 +105,13 @@ impl Chain {
             asked.push(index);
         }
         asked.sort_unstable();
-        let tried: Vec<String> = asked.iter().map(|index| self.models[*index].endpoint.name()).collect();
+        let tried: Vec<String> = asked.iter().map(|index| self.models[*index].endpoint().name()).collect();
         Err(ProviderError::NoneReachable { tried: tried.join(", ") })
     }
 
     async fn ask_one(
         &self,
-        model: &Model,
+        model: &Member,
         manner: Manner,
         request: &Request,
         listener: Option<&mpsc::Sender<Delta>>,
@@ -120,9 +137,9 @@ impl Chain {
     /// Every model in its order.
     pub fn status(&self) -> Vec<ModelStatus> {
         let state = self.lock();
-        let status = |(index, model): (usize, &Model)| ModelStatus {
-            name: model.endpoint.name(),
-            route: model.endpoint.route,
+        let status = |(index, model): (usize, &Member)| ModelStatus {
+            name: model.endpoint().name(),
+            route: model.endpoint().route,
             reachable: state.order.is_well(index),
             problem: state.problems[index].clone(),
             rate_limits: model.limits(),

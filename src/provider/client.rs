@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::Url;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -11,6 +12,7 @@ use crate::base::secret::Secret;
 use crate::domain::message::Route;
 use crate::link::http::{Client, Request as HttpRequest, Response};
 use crate::provider::assembly::{Answer, Assembly};
+use crate::provider::catalog::completions;
 use crate::provider::failure::{Failure, refusal};
 use crate::provider::quirk::Quirks;
 use crate::provider::sse::Events;
@@ -33,6 +35,7 @@ const LISTENER_MAX: Duration = Duration::from_secs(1);
 
 pub(super) struct Model {
     pub endpoint: Endpoint,
+    base: Url,
     http: Client,
     /// Longest wait for the first word and between two.
     silence_max: Duration,
@@ -47,22 +50,22 @@ struct Learned {
 }
 
 impl Model {
-    pub(super) fn new(endpoint: Endpoint, http: Client, options: &Options) -> Self {
+    pub(super) fn new(endpoint: Endpoint, base: Url, http: Client, options: &Options) -> Self {
         // A small board may load a model and read a long prompt for as long as it is given.
         let silence_max = match endpoint.route {
             Route::Remote => SILENCE_REMOTE_MAX.min(options.timeout),
             _ => options.timeout,
         };
-        Self::with_silence(endpoint, http, silence_max)
+        Self::with_silence(endpoint, base, http, silence_max)
     }
 
-    pub(super) fn with_silence(endpoint: Endpoint, http: Client, silence_max: Duration) -> Self {
-        Self { endpoint, http, silence_max, learned: Mutex::default() }
+    pub(super) fn with_silence(endpoint: Endpoint, base: Url, http: Client, silence_max: Duration) -> Self {
+        Self { endpoint, base, http, silence_max, learned: Mutex::default() }
     }
 
     /// Whether somebody is there.
     pub(super) async fn knock(&self) -> bool {
-        timeout(KNOCK_MAX, self.http.probe(&self.endpoint.base)).await.unwrap_or(false)
+        timeout(KNOCK_MAX, self.http.probe(&self.base)).await.unwrap_or(false)
     }
 
     pub(super) fn limits(&self) -> Option<RateLimits> {
@@ -77,7 +80,7 @@ impl Model {
         listener: Option<&mpsc::Sender<Delta>>,
     ) -> Result<Answer, Failure> {
         let deadline = Instant::now() + options.timeout;
-        let mut audience = Audience { listener, has_heard: false };
+        let mut audience = Audience::new(listener);
         let mut attempt = 0;
         loop {
             let mut quirks = self.lock().quirks;
@@ -116,7 +119,7 @@ impl Model {
         audience: &mut Audience<'_>,
     ) -> Result<Answer, Failure> {
         let body = wire::body(&self.endpoint, options, request, quirks).to_string();
-        let mut http = HttpRequest::post_json(self.endpoint.completions(), Bytes::from(body));
+        let mut http = HttpRequest::post_json(completions(&self.base), Bytes::from(body));
         if !self.endpoint.key.is_empty() {
             let bearer = format!("Bearer {}", self.endpoint.key.reveal());
             http.headers.push(("authorization", Secret::new(bearer)));
@@ -192,13 +195,17 @@ impl Model {
 }
 
 /// Whoever hears the answer grow.
-struct Audience<'a> {
+pub(super) struct Audience<'a> {
     listener: Option<&'a mpsc::Sender<Delta>>,
     has_heard: bool,
 }
 
-impl Audience<'_> {
-    async fn hear(&mut self, piece: Piece) {
+impl<'a> Audience<'a> {
+    pub(super) fn new(listener: Option<&'a mpsc::Sender<Delta>>) -> Self {
+        Self { listener, has_heard: false }
+    }
+
+    pub(super) async fn hear(&mut self, piece: Piece) {
         if piece.is_restart {
             self.take_back().await;
         }
@@ -208,7 +215,7 @@ impl Audience<'_> {
         }
     }
 
-    async fn take_back(&mut self) {
+    pub(super) async fn take_back(&mut self) {
         if std::mem::take(&mut self.has_heard) {
             self.send(Delta::Restart).await;
         }

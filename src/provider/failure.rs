@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::link::http::{HttpError, Response};
 use crate::provider::assembly::{Fault, error_text};
 use crate::provider::order::Verdict;
+use crate::provider::port::LocalFault;
 
 /// What is read of a refusal.
 const REFUSAL_BYTES_MAX: usize = 8 * 1024;
@@ -32,6 +33,8 @@ pub(super) enum Failure {
     Broken { why: String },
     #[error("it sent what is no answer: {why}")]
     Garbled { why: String },
+    #[error(transparent)]
+    Here(#[from] LocalFault),
 }
 
 impl Failure {
@@ -48,7 +51,8 @@ impl Failure {
             Self::KeyRefused { .. } | Self::NotServed { .. } => Verdict::Wrong,
             Self::Unwell { retry_after: Some(wish), .. } => Verdict::Busy(*wish),
             // It understood and said no, so it is well.
-            Self::Refused { .. } => Verdict::Answered,
+            Self::Refused { .. } | Self::Here(LocalFault::Refused(_)) => Verdict::Answered,
+            Self::Here(LocalFault::Missing(_)) => Verdict::Wrong,
             _ => Verdict::Failed,
         }
     }

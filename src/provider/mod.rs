@@ -1,17 +1,20 @@
-//! Floor 5: chat models over HTTP and the order they are asked in.
+//! Floor 5: chat models over HTTP and in this house, and the order they are asked in.
 //!
 //! Every provider is spoken to in the one dialect all of them understand, OpenAI's chat completions (specification §10.2);
 //! Anthropic and Google serve it beside their own. Who may do what: `app` builds a [`Chain`] from the configuration; the turn
-//! asks it and neither knows nor cares which model answered.
+//! asks it and neither knows nor cares which model answered. Models of this house come through a [`port`].
 //!
-//! Absent on purpose: tools and prompts (the turn brings them), models in this process.
+//! Absent on purpose: tools and prompts (the turn brings them), and running a model.
 
 mod assembly;
 mod catalog;
 mod chain;
 mod client;
 mod failure;
+mod here;
+mod member;
 mod order;
+pub mod port;
 mod quirk;
 mod quota;
 mod sse;

@@ -219,7 +219,9 @@ async fn a_server_that_hangs_is_given_up_and_the_next_one_answers() {
 async fn silence_ends_the_waiting_long_before_the_whole_answers_time() {
     let model = |base: &str| {
         let http = Client::new(Config::for_url(&Url::parse(base).expect("an address")));
-        Model::with_silence(endpoint(0, base), http, Duration::from_millis(200))
+        let endpoint = endpoint(0, base);
+        let base = endpoint.base.clone().expect("an address");
+        Model::with_silence(endpoint, base, http, Duration::from_millis(200))
     };
     let begun = Instant::now();
     for play in [Play::Hang, Play::StreamAndHang(vec![word("half")])] {
@@ -282,4 +284,54 @@ async fn with_no_model_the_error_says_what_was_tried() {
         let error = away.ask(&question(), None).await.expect_err("away");
         assert_eq!(error.to_string(), "no model can be reached; tried vllm/model-0, vllm/model-1");
     }
+}
+
+/// A model of this house that says what it is told to, and fails when it has nothing left.
+struct Parrot(std::sync::Mutex<Vec<Vec<Value>>>);
+
+impl port::LocalModels for Parrot {
+    fn generate<'a>(
+        &'a self,
+        id: &'a str,
+        body: Value,
+        events: mpsc::Sender<Value>,
+    ) -> futures_util::future::BoxFuture<'a, Result<(), port::LocalFault>> {
+        Box::pin(async move {
+            assert_eq!((id, &body["model"], &body["max_tokens"]), ("parrot", &json!("parrot"), &json!(64)));
+            let said = self.0.lock().expect("unpoisoned").pop();
+            for event in said.ok_or_else(|| port::LocalFault::Missing("there is no parrot".to_owned()))? {
+                events.send(event).await.expect("somebody listens");
+            }
+            Ok(())
+        })
+    }
+}
+
+fn said(text: &str) -> Value {
+    serde_json::from_str(&word(text)).expect("JSON")
+}
+
+fn over() -> Value {
+    serde_json::from_str(&end()).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_model_of_this_house_is_one_of_the_chain() {
+    let server = Stage::open(vec![says("from afar")]).await;
+    let clock = Clock::manual(Timestamp::from_millis(1_787_063_412_000));
+    let here = resolve("local/parrot", |_| None).expect("it needs no key");
+    let answers = vec![vec![said("half")], vec![said("<think>hm</think>"), said("He"), said("llo"), over()]];
+    let parrot: std::sync::Arc<dyn port::LocalModels> = std::sync::Arc::new(Parrot(answers.into()));
+    let chain = Chain::with_local(vec![here, endpoint(0, &server.base)], options(), clock, &parrot);
+    let (sender, heard) = mpsc::channel(16);
+    let answer = chain.ask(&question(), Some(&sender)).await.expect("an answer");
+    drop(sender);
+    assert_eq!((answer.text.as_str(), answer.provider.as_str(), answer.route), ("Hello", "local", Route::Local));
+    assert_eq!((answer.prompt_tokens, answer.completion_tokens, shown(heard).await.as_str()), (7, 3, "Hello"));
+    let (sender, heard) = mpsc::channel(16);
+    let answer = chain.ask(&question(), Some(&sender)).await.expect("an answer");
+    drop(sender);
+    assert_eq!((answer.text.as_str(), shown(heard).await.as_str()), ("from afar", "from afar"), "half was taken back");
+    let status = &chain.status()[0];
+    assert_eq!((status.name.as_str(), status.reachable), ("local/parrot", false));
 }

@@ -1,16 +1,16 @@
 //! The models that a worker holds: one place per kind, filled on first use, emptied by age, by pressure, or for the other one.
 
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::inference::worker::budget::{self, Decision, Memory};
 use crate::inference::worker::message::{Fault, FaultKind, Kind, Loaded, ModelSpec, Setup};
-use crate::inference::worker::port::{Mind, Minds};
+use crate::inference::worker::port::{Hear, Mind, Minds};
 
 pub(super) struct Rack {
     minds: Arc<dyn Minds>,
@@ -40,7 +40,7 @@ struct Held {
 pub(super) struct Job<'a> {
     pub model: &'a ModelSpec,
     pub job: &'a Value,
-    pub audio: &'a [u8],
+    pub audio: &'a Bytes,
 }
 
 impl Rack {
@@ -53,7 +53,7 @@ impl Rack {
     }
 
     /// Does a job, with its model loaded first where that is needed.
-    pub(super) fn run(&self, job: &Job<'_>, hear: &mut dyn FnMut(Value) -> ControlFlow<()>) -> Result<Value, Fault> {
+    pub(super) fn run(&self, job: &Job<'_>, hear: Hear<'_>) -> Result<Value, Fault> {
         let place = self.place(job.model.kind);
         let mut held = self.ready(job.model)?;
         let Some(ready) = held.as_mut() else {
@@ -171,6 +171,8 @@ pub fn memory_estimate(path: &std::path::Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use serde_json::json;
 
     use super::*;
@@ -187,7 +189,7 @@ mod tests {
     }
 
     fn say(rack: &Rack, model: &ModelSpec, text: &str) -> Result<Value, Fault> {
-        rack.run(&Job { model, job: &json!({"say": text}), audio: &[] }, &mut |_| ControlFlow::Continue(()))
+        rack.run(&Job { model, job: &json!({"say": text}), audio: &Bytes::new() }, &mut |_| ControlFlow::Continue(()))
     }
 
     fn ids(rack: &Rack) -> Vec<String> {

@@ -1,14 +1,14 @@
 //! Models played by parrots, for tests of everything around models.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::inference::worker::device::Device;
 use crate::inference::worker::message::{Fault, FaultKind, Kind, ModelSpec, Setup};
-use crate::inference::worker::port::{Mind, Minds};
+use crate::inference::worker::port::{Hear, Mind, Minds};
 
 /// Says `say` again, word by word. `forever` never ends, `panic!` panics, `broken` fails.
 #[derive(Clone, Default)]
@@ -39,12 +39,7 @@ impl Minds for Parrots {
 }
 
 impl Mind for Parrot {
-    fn run(
-        &mut self,
-        job: &Value,
-        audio: &[u8],
-        hear: &mut dyn FnMut(Value) -> ControlFlow<()>,
-    ) -> Result<Value, Fault> {
+    fn run(&mut self, job: &Value, audio: &Bytes, hear: Hear<'_>) -> Result<Value, Fault> {
         let text = job["say"].as_str().unwrap_or_default();
         assert_ne!(text, "panic!", "as asked");
         if self.is_broken || text == "broken" {

@@ -1,0 +1,101 @@
+//! What the doors for models need: somebody who knows which there are, and somebody who runs them.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::inference::language;
+use crate::inference::transcript::{Segment, Task, Transcript};
+
+/// Why a model does not answer, in a sentence for the outside.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub struct Refusal {
+    pub reason: Reason,
+    pub sentence: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// There is no such model, or it is not installed.
+    NoModel,
+    /// What was asked cannot be done.
+    Input,
+    /// Too much is asked at the moment.
+    Busy,
+    /// It should work and does not, for now.
+    Unavailable,
+}
+
+impl Refusal {
+    pub fn new(reason: Reason, sentence: impl Into<String>) -> Self {
+        Self { reason, sentence: sentence.into() }
+    }
+}
+
+/// What texts are embedded for; some models read questions differently.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Purpose {
+    Question,
+    #[default]
+    Passage,
+}
+
+/// Vectors of one length, in the order of their texts.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Embedded {
+    /// As the model is called here.
+    pub model: String,
+    /// Of length one.
+    pub vectors: Vec<Vec<f32>>,
+}
+
+pub trait Embeddings: Send + Sync {
+    fn embed<'a>(
+        &'a self,
+        model: &'a str,
+        texts: Vec<String>,
+        purpose: Purpose,
+    ) -> BoxFuture<'a, Result<Embedded, Refusal>>;
+}
+
+/// How a recording is to be understood; what is left out is as the model has it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Hearing {
+    pub task: Task,
+    /// Code such as `en`.
+    pub language: Option<String>,
+    /// What was said or written before.
+    pub prompt: Option<String>,
+    /// 0 to 1; without it the model warms up as far as it has to.
+    pub temperature: Option<f32>,
+    pub word_times: bool,
+}
+
+pub trait Speech: Send + Sync {
+    /// Understands a recording in any known format. Phrases go to `said` as they are done; whoever drops the future has the
+    /// work stop.
+    fn transcribe<'a>(
+        &'a self,
+        model: &'a str,
+        recording: Bytes,
+        hearing: Hearing,
+        said: Option<mpsc::Sender<Segment>>,
+    ) -> BoxFuture<'a, Result<Transcript, Refusal>>;
+}
+
+pub trait Talk: Send + Sync {
+    /// Continues a conversation with a model of this house. Whoever drops the future has it stop.
+    fn generate<'a>(
+        &'a self,
+        model: &'a str,
+        request: language::Request,
+        pieces: mpsc::Sender<language::Piece>,
+    ) -> BoxFuture<'a, Result<language::Completion, Refusal>>;
+}
+
+/// Which models can be asked.
+pub trait Models: Send + Sync {
+    /// Ids as the doors take them, without `kafclaw` itself.
+    fn ids(&self) -> BoxFuture<'_, Vec<String>>;
+}
