@@ -10,7 +10,7 @@
 //! | 0 | [`base`] | ids, clock, limits, lanes, secrets, shutdown, fault points |
 //! | 1 | [`domain`] | the nouns: messages, calls, tasks, events, the household |
 //! | 2 | [`db`], [`link`], [`inference`] | one SQLite writer; wires to the outside (HTTP, MQTT); models that run here |
-//! | 3 | [`timeline`] | what happened, followed by cursors |
+//! | 3 | [`timeline`], [`models`] | what happened, followed by cursors; the store of models |
 //! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`] | durable state, one table owner each |
 //! | 5 | [`intent`], [`provider`], [`tool`], [`agent`] | understanding, models, tools, the turn (`agent` → `intent`, `provider`, `tool`; `tool` → `policy` on floor 4) |
 //! | 6 | [`channel`], [`scheduler`], [`home`], [`backup`] | edges: people, time, devices, a file to carry away |
@@ -77,6 +77,7 @@ pub mod inference;
 pub mod intent;
 pub mod link;
 pub mod memory;
+pub mod models;
 pub mod policy;
 pub mod provider;
 pub mod scheduler;

@@ -12,6 +12,7 @@ use crate::cli::client::ClientError;
 use crate::cli::{Cli, Terminal};
 use crate::config::ConfigError;
 use crate::config::edit::EditError;
+use crate::models::StoreError;
 
 pub const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -32,6 +33,8 @@ pub enum Failure {
     Client(ClientError),
     #[error(transparent)]
     Backup(BackupError),
+    #[error(transparent)]
+    Models(StoreError),
     /// The command did its part and the outcome is bad all the same; the text says what and what to do.
     #[error("{0}")]
     Outcome(String),
@@ -72,6 +75,7 @@ impl Failure {
             Self::Edit(_)
             | Self::Client(_)
             | Self::Backup(_)
+            | Self::Models(_)
             | Self::Gateway(_)
             | Self::Outcome(_)
             | Self::File { .. }

@@ -15,6 +15,7 @@ mod devices;
 mod exit;
 mod gateway;
 mod jobs;
+mod models;
 mod onboard;
 mod restore;
 mod sessions;
@@ -98,6 +99,8 @@ commands! {
     Task(task),
     /// List, read and delete conversations.
     Sessions(sessions),
+    /// List, get, check and remove the models that run on this machine.
+    Models(models),
     /// Show or replace the token that the web page and the API ask for.
     Token(token),
     /// Write everything worth keeping into one file, while the gateway runs.
