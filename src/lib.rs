@@ -12,7 +12,7 @@
 //! | 2 | [`db`], [`link`], [`inference`] | one SQLite writer; wires to the outside (HTTP, MQTT); models that run here |
 //! | 3 | [`timeline`], [`models`] | what happened, followed by cursors; the store of models |
 //! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`] | durable state, one table owner each |
-//! | 5 | [`intent`], [`provider`], [`tool`], [`agent`] | understanding, models, tools, the turn (`agent` → `intent`, `provider`, `tool`; `tool` → `policy` on floor 4) |
+//! | 5 | [`intent`], [`provider`], [`tool`], [`recall`], [`agent`] | understanding, models, tools, what fills the memory, the turn (`agent` → `intent`, `provider`, `tool`, `recall`; `tool` → `policy` on floor 4) |
 //! | 6 | [`channel`], [`scheduler`], [`home`], [`backup`] | edges: people, time, devices, a file to carry away |
 //! | 7 | [`http`], [`api`], [`dashboard`] | doors and desks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
 //! | 8 | [`config`], [`app`], [`cli`] | assembly (`app` → `config`; `cli` → `app`, `config`) |
@@ -55,6 +55,11 @@
 //! 12. *2026-11-21.* The wire to the broker is ours even without TLS: small packets are acknowledged at once, because brokers hold
 //!     the next one back until then (88 ms instead of 2 for an answer).
 //! 13. *2026-11-21.* The control port (18789) is a key of the configuration and is not served yet: no empty shell.
+//! 14. *2026-11-21.* The memory is filled by a follower of the timeline with a durable cursor, never by calls out of a turn. What people
+//!     outside the household say is not remembered at all: it would stand in members' prompts later. While no model can be reached,
+//!     plain statements are kept and questions are answered from the memory, with their source.
+//! 15. *2026-11-21.* PDF and HTML are read by a process of their own (this program, started again with limits): their parsers recurse
+//!     and panic on hostile files, and a thread cannot be killed.
 
 #![deny(unsafe_code)]
 
@@ -80,6 +85,7 @@ pub mod memory;
 pub mod models;
 pub mod policy;
 pub mod provider;
+pub mod recall;
 pub mod scheduler;
 pub mod session;
 pub mod settings;

@@ -33,14 +33,15 @@ const fn layer(
     Layer { name, source_prefix, description, ttl_days, color }
 }
 
-/// In the order of the API (specification §3.8).
-pub const LAYERS: [Layer; 6] = [
+/// In the order of the API (specification §3.8); the last one is ours.
+pub const LAYERS: [Layer; 7] = [
     layer("soul", "soul:", 0, "#a855f7", "Identity and personality files loaded at startup"),
     layer("conversation", "conversation:", 30, "#58a6ff", "Auto-indexed Q&A pairs from your conversations"),
     layer("tool", "tool:", 14, "#fb923c", "Tool execution outputs and results"),
     layer("group", "group:", 60, "#22c55e", "Shared knowledge from group collaboration"),
     layer("er1", "er1:", 0, "#fbbf24", "Personal memories synced from ER1"),
     layer("observation", "observation:", 0, "#67e8f9", "Compressed observations from conversation analysis"),
+    layer("document", "document:", 0, "#f472b6", "Texts of documents that were added"),
 ];
 
 /// The layer a source belongs to; none for what people told the house themselves (`user`), which is permanent.

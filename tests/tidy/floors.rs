@@ -33,6 +33,7 @@ const FLOORS: &[&[&str]] = &[
 /// Arrows within a floor: from, to, why. None may be left here when it is not used any more.
 const ARROWS: &[(&str, &str, &str)] = &[
     ("agent", "intent", "the turn tries sentences before models"),
+    ("agent", "recall", "a prompt shows what the memory holds"),
     ("agent", "tool", "the turn runs what the model calls"),
     ("api", "http", "a desk is a table of routes"),
     ("dashboard", "http", "a desk is a table of routes"),

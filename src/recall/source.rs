@@ -1,0 +1,170 @@
+//! Files and their chunks: which version of a file the memory holds, and how a new version takes the old one's place.
+//! Tables `recall_sources` and `recall_source_chunks`.
+//!
+//! A file comes in parts, each a transaction. The last one makes it the version that counts and forgets what only the old one
+//! had; a file whose last part never came is taken again, because its hash was not noted.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::base::clock::Timestamp;
+use crate::db::Tx;
+use crate::memory::{self, Chunk, ChunkError, Remembered};
+
+/// How the sources of documents begin; the rest is the file's path.
+pub const DOCUMENT: &str = "document:";
+/// Files that may be kept.
+pub const SOURCES_MAX: u32 = 20_000;
+
+/// A text of a file that becomes a chunk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Piece {
+    pub content: String,
+    pub tags: String,
+}
+
+/// A version of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Version {
+    /// `document:<path>` or `soul:<file>`.
+    pub source: String,
+    /// Of the file's bytes; tells whether it changed.
+    pub hash: String,
+    pub bytes: u64,
+    pub title: String,
+}
+
+/// A file that is kept.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Source {
+    pub source: String,
+    pub hash: String,
+    pub bytes: u64,
+    pub title: String,
+    pub chunk_count: u64,
+    pub updated_at: Option<Timestamp>,
+}
+
+/// Whether a part was taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Taken {
+    Taken {
+        chunks: usize,
+    },
+    /// The memory has no room for more that is permanent.
+    Full,
+}
+
+/// Whether this version is the one that is kept, with every one of its chunks (a reset may have taken some).
+pub fn is_current(conn: &Connection, source: &str, hash: &str) -> rusqlite::Result<bool> {
+    let known: Option<String> = conn
+        .prepare_cached("SELECT hash FROM recall_sources WHERE source = ?1")?
+        .query_row([source], |row| row.get(0))
+        .optional()?;
+    if known.as_deref() != Some(hash) {
+        return Ok(false);
+    }
+    for id in chunk_ids(conn, source)? {
+        if memory::find(conn, &id)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes one part of a file. Pieces that are no chunks (too long, or blank) are left out.
+pub fn add_part(tx: &Tx<'_>, version: &Version, pieces: &[Piece], now: Timestamp) -> rusqlite::Result<Taken> {
+    let mut chunks = 0;
+    for piece in pieces {
+        let chunk = match Chunk::new(&piece.content, &version.source, &piece.tags) {
+            Ok(chunk) => chunk,
+            Err(ChunkError::Empty | ChunkError::TooLong | ChunkError::Source) => continue,
+        };
+        let id = match memory::remember(tx, &chunk, now)? {
+            Remembered::New { id } | Remembered::Again { id, .. } => id,
+            Remembered::Full => return Ok(Taken::Full),
+        };
+        tx.prepare_cached(
+            "INSERT INTO recall_source_chunks (source, chunk_id, hash) VALUES (?1, ?2, ?3)
+             ON CONFLICT (source, chunk_id) DO UPDATE SET hash = excluded.hash",
+        )?
+        .execute(params![version.source, id, version.hash])?;
+        chunks += 1;
+    }
+    Ok(Taken::Taken { chunks })
+}
+
+/// After the last part: this is the version that counts. Returns how many chunks of older ones were forgotten.
+pub fn complete(tx: &Tx<'_>, version: &Version, now: Timestamp) -> rusqlite::Result<usize> {
+    tx.prepare_cached(
+        "INSERT INTO recall_sources (source, hash, bytes, title, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (source) DO UPDATE SET hash = excluded.hash, bytes = excluded.bytes, title = excluded.title,
+            updated_at = excluded.updated_at",
+    )?
+    .execute(params![
+        version.source,
+        version.hash,
+        i64::try_from(version.bytes).unwrap_or(i64::MAX),
+        version.title,
+        now
+    ])?;
+    let old = tx
+        .prepare_cached("DELETE FROM recall_source_chunks WHERE source = ?1 AND hash <> ?2 RETURNING chunk_id")?
+        .query_map([&version.source, &version.hash], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    for id in &old {
+        memory::forget(tx, id)?;
+    }
+    Ok(old.len())
+}
+
+/// All parts at once.
+pub fn replace(tx: &Tx<'_>, version: &Version, pieces: &[Piece], now: Timestamp) -> rusqlite::Result<Taken> {
+    let taken = add_part(tx, version, pieces, now)?;
+    if taken != Taken::Full {
+        complete(tx, version, now)?;
+    }
+    Ok(taken)
+}
+
+/// Forgets a file with its chunks; false when there was none.
+pub fn remove(tx: &Tx<'_>, source: &str) -> rusqlite::Result<bool> {
+    let ids = chunk_ids(tx, source)?;
+    for id in &ids {
+        memory::forget(tx, id)?;
+    }
+    tx.prepare_cached("DELETE FROM recall_source_chunks WHERE source = ?1")?.execute([source])?;
+    let gone = tx.prepare_cached("DELETE FROM recall_sources WHERE source = ?1")?.execute([source])?;
+    Ok(gone > 0 || !ids.is_empty())
+}
+
+/// Forgets which files are kept, after their layer was reset; those whose source begins with `prefix`.
+pub fn forget_all(tx: &Tx<'_>, prefix: &str) -> rusqlite::Result<()> {
+    tx.execute("DELETE FROM recall_source_chunks WHERE substr(source, 1, length(?1)) = ?1", [prefix])?;
+    tx.execute("DELETE FROM recall_sources WHERE substr(source, 1, length(?1)) = ?1", [prefix]).map(drop)
+}
+
+/// The files whose source begins with `prefix`, by source.
+pub fn list(conn: &Connection, prefix: &str) -> rusqlite::Result<Vec<Source>> {
+    conn.prepare_cached(
+        "SELECT s.source, s.hash, s.bytes, s.title, s.updated_at,
+            (SELECT count(*) FROM recall_source_chunks AS c WHERE c.source = s.source)
+         FROM recall_sources AS s WHERE substr(s.source, 1, length(?1)) = ?1 ORDER BY s.source LIMIT ?2",
+    )?
+    .query_map(params![prefix, SOURCES_MAX], |row| {
+        Ok(Source {
+            source: row.get(0)?,
+            hash: row.get(1)?,
+            bytes: u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
+            title: row.get(3)?,
+            updated_at: row.get::<_, Option<String>>(4)?.and_then(|text| Timestamp::parse(&text)),
+            chunk_count: row.get::<_, u32>(5)?.into(),
+        })
+    })?
+    .collect()
+}
+
+fn chunk_ids(conn: &Connection, source: &str) -> rusqlite::Result<Vec<String>> {
+    conn.prepare_cached("SELECT chunk_id FROM recall_source_chunks WHERE source = ?1")?
+        .query_map([source], |row| row.get(0))?
+        .collect()
+}
