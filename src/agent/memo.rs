@@ -23,10 +23,20 @@ pub(super) struct Memo {
     pub question: Option<Question>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<EntityId>,
+    /// Memories that wait for a yes before they are forgotten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forgetting: Vec<Candidate>,
     /// Kept for good, unlike the rest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<LanguageId>,
     pub(super) at_ms: i64,
+}
+
+/// A memory that may be meant.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Candidate {
+    pub id: String,
+    pub text: String,
 }
 
 impl Memo {
@@ -48,7 +58,10 @@ impl Memo {
         before: &Self,
         now: Timestamp,
     ) -> rusqlite::Result<()> {
-        let same = self.question == before.question && self.recent == before.recent && self.language == before.language;
+        let same = self.question == before.question
+            && self.recent == before.recent
+            && self.language == before.language
+            && self.forgetting == before.forgetting;
         if same && self.question.is_none() && self.recent.is_empty() {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 //! tools; every step with an effect is journaled before it begins.
 //!
 //! Who may do what: the bus hands tasks in ([`crate::bus::Worker`]); the turn ends each in one transaction that holds the
-//! answer, the transcript, the audit and the delivery. May import `intent`, `provider` and `tool` of its own floor. Owner of
+//! answer, the transcript, the audit and the delivery. May import `intent`, `provider`, `recall` and `tool` of its own floor. Owner of
 //! table `turn_steps`.
 //!
 //! Absent on purpose: channels (they are edges), HTTP to models (port [`Mind`]), waiting for people (a turn that needs a yes
@@ -16,6 +16,7 @@ mod memo;
 mod model;
 mod port;
 mod prompt;
+mod recollect;
 mod record;
 mod sentence;
 #[cfg(test)]
@@ -57,6 +58,8 @@ pub struct Config {
     pub rounds_max: u32,
     /// Earlier messages that a model reads.
     pub history_len: u32,
+    /// Memories that a prompt shows.
+    pub memories_max: usize,
     /// Tokens per day unless the setting `daily_token_limit` says otherwise.
     pub daily_token_limit: Option<u64>,
     /// The language of answers when neither the sentence nor the conversation tells.
@@ -71,6 +74,7 @@ impl Default for Config {
             approval: approval::Config::default(),
             rounds_max: 20,
             history_len: crate::session::PROMPT_MESSAGES,
+            memories_max: 8,
             daily_token_limit: None,
             language: None,
         }
@@ -187,6 +191,9 @@ impl Agent {
 
     /// A first look at the sentence: an intent, a question back, or something for a model.
     async fn understand(&self, work: &Work, memo: Memo) -> Result<Answered, DbError> {
+        if let Some(choice) = recollect::choice(&memo.forgetting, work.text()) {
+            return self.forget_chosen(work, memo, choice).await;
+        }
         let household = self.ports.devices.household();
         let vocabulary = self.vocabulary(&household);
         let context = crate::intent::Context {

@@ -14,13 +14,11 @@ use crate::bus::{Answered, Progress, row, task};
 use crate::db::DbError;
 use crate::domain::call::{Call, Effect, Outcome, OutcomeStatus, Tier};
 use crate::domain::message::{Origin, Route};
-use crate::memory::{self, Hit};
 use crate::policy::{self, QuotaExceeded};
+use crate::recall::{self, Found};
 use crate::session::{self, Message};
 use crate::settings;
 
-/// Memories that a prompt shows.
-const MEMORIES_MAX: usize = 8;
 /// KafClaw's words (specification §6.5).
 const TOO_MANY_ROUNDS: &str = "Max iterations reached. Please try a simpler request.";
 const UNKNOWN: &str = "Error: the power went away while this ran; nobody knows whether it took effect. Do not repeat it \
@@ -45,6 +43,10 @@ impl Agent {
             }
         }
         let context = self.model_context(work).await?;
+        if !context.section.overflown.is_empty() {
+            let (section, trace_id, now) = (context.section.clone(), work.ctx.trace_id.clone(), self.clock.now());
+            self.db.write(move |tx| recall::note_overflow(tx, &section, &trace_id, now)).await?;
+        }
         loop {
             let round = match turn.next() {
                 turn::Step::AskModel => self.round(work, &memo, &turn, &context, &mut route).await?,
@@ -114,6 +116,12 @@ impl Agent {
         let said = match self.ports.mind.think(prompt, self.bus.progress(&work.ctx.task_id)).await {
             Ok(said) => said,
             Err(Speechless::NoneReachable) => {
+                // Nothing was said or done in this turn yet, so the house may answer from what it knows itself.
+                if turn.entries().is_empty()
+                    && let Some(answered) = self.answer_from_memory(work, memo, &context.found).await?
+                {
+                    return Ok(Round::Over(answered));
+                }
                 let say = self.matcher.say(memo.language.as_ref().or(self.config.language.as_ref()));
                 let text = say.no_model(&self.ports.devices.household());
                 return self.over(work, memo, text).await;
@@ -225,17 +233,25 @@ impl Agent {
     async fn model_context(&self, work: &Work) -> Result<Context, DbError> {
         let is_member = work.ctx.origin == Origin::Internal;
         let household = if is_member { self.ports.devices.household() } else { Default::default() };
-        let (identity, ctx, text) = (self.config.identity.clone(), work.ctx.clone(), work.text().to_owned());
+        let budget = recall::Budget::of(self.config.memories_max);
+        let found = if is_member { self.find(work, work.text(), budget.memories).await } else { Vec::new() };
+        let (identity, ctx) = (self.config.identity.clone(), work.ctx.clone());
         let history_len = self.config.history_len;
         self.db
             .read(move |conn| {
                 let history = session::recent(conn, &ctx.session, history_len)?;
-                let memories: Vec<Hit> =
-                    if is_member { memory::search(conn, &text, MEMORIES_MAX, ctx.now)? } else { Vec::new() };
+                let kept = match is_member {
+                    true => recall::kept(conn, &ctx.chat_id, ctx.session.as_str(), budget)?,
+                    false => recall::Kept::default(),
+                };
+                let shown: Vec<Found> = found.iter().filter(|hit| !is_in_view(hit, &history)).cloned().collect();
+                let section = recall::prompt_section(&kept, &shown, budget);
                 Ok(Context {
                     stable: prompt::stable(&identity, &household),
-                    volatile: prompt::volatile(&identity, &ctx, &memories),
+                    volatile: prompt::volatile(&identity, &ctx, &section.text),
                     history,
+                    section,
+                    found,
                 })
             })
             .await
@@ -246,6 +262,17 @@ struct Context {
     stable: String,
     volatile: String,
     history: Vec<Message>,
+    section: recall::Section,
+    /// What the memory holds about the message, best first.
+    found: Vec<Found>,
+}
+
+/// Whether the prompt shows it anyway: the soul files, and what was said a moment ago.
+fn is_in_view(hit: &Found, history: &[Message]) -> bool {
+    let question = || hit.content.strip_prefix("Q: ")?.split("\nA: ").next();
+    hit.source.starts_with("soul:")
+        || hit.source.starts_with("conversation:")
+            && question().is_some_and(|question| history.iter().any(|message| message.content.trim() == question))
 }
 
 fn ended(call: &Call, outcome: &Outcome) -> Fact {
@@ -255,5 +282,5 @@ fn ended(call: &Call, outcome: &Outcome) -> Fact {
 
 /// A new subject closes an open question.
 fn forgetting(memo: Memo) -> Memo {
-    Memo { question: None, ..memo }
+    Memo { question: None, forgetting: Vec::new(), ..memo }
 }

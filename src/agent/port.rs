@@ -129,4 +129,5 @@ pub struct Ports {
     pub devices: Arc<dyn crate::tool::port::Devices>,
     pub reminders: Arc<dyn Reminders>,
     pub health: Arc<dyn Health>,
+    pub memories: Arc<dyn crate::recall::Finder>,
 }

@@ -9,15 +9,12 @@ use chrono::{Datelike, Duration as Days, Local, NaiveDateTime};
 use crate::base::clock::Timestamp;
 use crate::domain::household::Household;
 use crate::domain::message::Origin;
-use crate::memory::Hit;
 use crate::tool::ToolContext;
 
 /// The files that make the assistant who it is, in this order.
 pub const SOUL_FILES: [&str; 5] = ["AGENTS.md", "SOUL.md", "USER.md", "TOOLS.md", "IDENTITY.md"];
 /// Kept of one soul file, in bytes.
 const SOUL_BYTES_MAX: usize = 16 * 1024;
-/// Kept of all memories, in bytes (specification §8.4).
-const MEMORIES_BYTES_MAX: usize = 3_600;
 /// Devices named in the prompt; the rest is a tool call away.
 const ENTITIES_NAMED_MAX: usize = 100;
 
@@ -54,8 +51,8 @@ pub(super) fn stable(identity: &Identity, household: &Household) -> String {
     parts.join("\n\n---\n\n")
 }
 
-/// What differs from message to message.
-pub(super) fn volatile(identity: &Identity, ctx: &ToolContext, memories: &[Hit]) -> String {
+/// What differs from message to message. `memory` is a section of its own, or empty.
+pub(super) fn volatile(identity: &Identity, ctx: &ToolContext, memory: &str) -> String {
     let now = local(ctx.now);
     let mut text = format!("# Now\n\n{} ({})", now.format("%Y-%m-%d %H:%M"), now.weekday());
     for (label, days) in [("Yesterday", -1), ("Tomorrow", 1)] {
@@ -72,17 +69,8 @@ pub(super) fn volatile(identity: &Identity, ctx: &ToolContext, memories: &[Hit])
              home, its people, its devices or how you work.",
         );
     }
-    if !memories.is_empty() {
-        text.push_str("\n\n# Relevant Memory\n");
-        let mut left = MEMORIES_BYTES_MAX;
-        for hit in memories {
-            let line = format!("\n- [source={}] {}", hit.source, hit.content.replace('\n', " "));
-            if line.len() > left {
-                break;
-            }
-            left -= line.len();
-            text.push_str(&line);
-        }
+    if !memory.is_empty() {
+        let _ = write!(text, "\n\n{memory}");
     }
     text
 }

@@ -1,8 +1,6 @@
 //! Acting on a sentence that was understood without a model. Timers and memories are written in the transaction that holds
 //! the answer, so they exist exactly when the person was told; a device's command is journaled before it is sent.
 
-use rusqlite::Connection;
-
 use crate::agent::answer::Answer;
 use crate::agent::gate::{Gate, Judged};
 use crate::agent::journal::Step;
@@ -17,16 +15,15 @@ use crate::db::{DbError, Tx};
 use crate::domain::call::{Call, Outcome};
 use crate::domain::household::{CommandResult, Household};
 use crate::domain::message::{Origin, Route};
-use crate::intent::{CancelWhich, Intent, IntentKind, LanguageId, Noted, Order, Pending, Say, TimerKind, When};
+use crate::intent::{CancelWhich, Intent, IntentKind, LanguageId, Order, Pending, Say, TimerKind, When};
 use crate::memory;
+use crate::recall;
 use crate::tool::Audience;
 
 /// The id of the one call that a sentence stands for.
 const CALL_ID: &str = "sentence";
-/// Memories that are read out.
-const RECALLED_MAX: usize = 5;
 /// Where memories of people's own words come from.
-const SOURCE: &str = "user";
+pub(super) const SOURCE: &str = "user";
 
 impl Agent {
     pub(super) async fn act(&self, work: &Work, memo: Memo, intent: Intent) -> Result<Answered, DbError> {
@@ -59,6 +56,11 @@ impl Agent {
                 let after = after(&memo, &intent, targets.clone());
                 self.finish(work, Answer::new(text, Route::Intent).remembering(memo, after).judged(judged)).await
             }
+            IntentKind::Recall { topic } => {
+                let text = self.recall(work, &intent, topic).await?;
+                self.finish(work, self.answer(&memo, &intent, text).judged(judged)).await
+            }
+            IntentKind::Forget { topic } => self.forget(work, memo, &intent, topic, judged).await,
             _ => {
                 let answer =
                     self.deed(work, &intent).remembering(memo.clone(), after(&memo, &intent, memo.recent.clone()));
@@ -73,11 +75,11 @@ impl Agent {
         self.finish(work, self.answer(&memo, &intent, text)).await
     }
 
-    fn say(&self, language: &LanguageId) -> Say<'_> {
+    pub(super) fn say(&self, language: &LanguageId) -> Say<'_> {
         self.matcher.say(Some(language))
     }
 
-    fn answer(&self, memo: &Memo, intent: &Intent, text: String) -> Answer {
+    pub(super) fn answer(&self, memo: &Memo, intent: &Intent, text: String) -> Answer {
         Answer::new(text, Route::Intent).remembering(memo.clone(), after(memo, intent, memo.recent.clone()))
     }
 
@@ -191,11 +193,6 @@ impl Agent {
                     Ok(say.canceled(count))
                 }
                 IntentKind::Remember { text } => remember(tx, &work, say, text),
-                IntentKind::Recall { topic } => recall(tx, &work, say, topic),
-                IntentKind::Forget { topic } => {
-                    let (gone, _) = memory::forget_matching(tx, topic, SOURCE, work.ctx.now)?;
-                    Ok(say.forgotten(topic, gone.len()))
-                }
                 _ => Ok(say.failed()),
             }
         })
@@ -258,8 +255,8 @@ fn call_of(intent: &Intent, tool: &str) -> Call {
     Call { id: CALL_ID.to_owned(), tool: tool.to_owned(), arguments }
 }
 
-fn after(memo: &Memo, intent: &Intent, recent: Vec<EntityId>) -> Memo {
-    Memo { question: None, recent, language: Some(intent.language.clone()), ..memo.clone() }
+pub(super) fn after(memo: &Memo, intent: &Intent, recent: Vec<EntityId>) -> Memo {
+    Memo { question: None, forgetting: Vec::new(), recent, language: Some(intent.language.clone()), ..memo.clone() }
 }
 
 fn name_of(household: &Household, id: &EntityId) -> String {
@@ -290,15 +287,9 @@ fn pending(reminder: Reminder) -> Pending {
 fn remember(tx: &Tx<'_>, work: &Work, say: Say<'_>, text: &str) -> rusqlite::Result<String> {
     Ok(match memory::Chunk::new(text, SOURCE, "") {
         Ok(chunk) => {
-            memory::remember(tx, &chunk, work.ctx.now)?;
+            memory::remember(tx, &chunk.important(recall::TOLD_IMPORTANCE), work.ctx.now)?;
             say.remembered(text)
         }
         Err(error) => format!("{error}."),
     })
-}
-
-fn recall(conn: &Connection, work: &Work, say: Say<'_>, topic: &str) -> rusqlite::Result<String> {
-    let hits = memory::search(conn, topic, RECALLED_MAX, work.ctx.now)?;
-    let notes: Vec<Noted> = hits.into_iter().map(|hit| Noted { text: hit.content, at: hit.created_at }).collect();
-    Ok(say.recalled_notes(topic, &notes))
 }

@@ -39,7 +39,7 @@ pub use kind::{
 pub use matcher::{Context, Matcher, Recognition};
 pub use say::moment::Pending;
 pub use say::situation::StatusFacts;
-pub use say::{Noted, Say};
+pub use say::{NoteOrigin, Noted, Say};
 pub use vocabulary::Vocabulary;
 
 #[derive(Clone, Debug)]

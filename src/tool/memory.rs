@@ -1,4 +1,5 @@
-//! `remember`, `recall`, `forget`: what the house was told, over the port [`Memories`]. The texts are KafClaw's.
+//! `remember`, `recall`, `forget`, `update_working_memory`: what the house was told, over the port [`Memories`]. The texts of
+//! the first three are KafClaw's.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ enum Operation {
     Remember,
     Recall,
     Forget,
+    Note,
 }
 
 struct MemoryTool {
@@ -29,9 +31,9 @@ struct MemoryTool {
     port: Arc<dyn Memories>,
 }
 
-/// The three memory tools.
+/// The memory tools.
 pub fn tools(port: &Arc<dyn Memories>) -> Vec<Arc<dyn Tool>> {
-    [Operation::Remember, Operation::Recall, Operation::Forget]
+    [Operation::Remember, Operation::Recall, Operation::Forget, Operation::Note]
         .map(|operation| -> Arc<dyn Tool> {
             Arc::new(MemoryTool { spec: spec(operation), operation, port: port.clone() })
         })
@@ -49,6 +51,7 @@ impl Tool for MemoryTool {
                 Operation::Remember => self.remember(ctx, arguments).await,
                 Operation::Recall => self.recall(ctx, arguments).await,
                 Operation::Forget => self.forget(ctx, arguments).await,
+                Operation::Note => self.note(ctx, arguments).await,
             };
             match result {
                 Ok(text) => Outcome::done(text),
@@ -87,6 +90,11 @@ impl MemoryTool {
         self.port.forget(ctx, id).await?;
         Ok(format!("Forgotten: {id}"))
     }
+
+    async fn note(&self, ctx: &ToolContext, arguments: &Value) -> Result<String, PortError> {
+        self.port.note(ctx, text(arguments, "content")).await?;
+        Ok("Working memory updated.".to_owned())
+    }
 }
 
 fn spec(operation: Operation) -> Spec {
@@ -114,6 +122,13 @@ fn spec(operation: Operation) -> Spec {
             "Delete one memory.",
             required("id", "The id that remember returned."),
         ),
+        Operation::Note => (
+            "update_working_memory",
+            Tier::Write,
+            Effect::Repeatable,
+            "Replace your note about this conversation: what holds right now and later messages of it must know.",
+            required("content", "The whole new note, a few short lines."),
+        ),
     };
     let required: Vec<_> = properties.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
     match operation {
@@ -121,7 +136,7 @@ fn spec(operation: Operation) -> Spec {
             properties["tags"] = json!({"type": "string", "description": "Words to find it by, with commas."})
         }
         Operation::Recall => properties["limit"] = json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}),
-        Operation::Forget => {}
+        Operation::Forget | Operation::Note => {}
     }
     let parameters = json!({"type": "object", "properties": properties, "required": required});
     Spec { name, tier, effect, audience: Audience::Household, description, parameters }
@@ -162,6 +177,10 @@ mod tests {
         fn forget<'a>(&'a self, _: &'a ToolContext, id: &'a str) -> BoxFuture<'a, Result<(), PortError>> {
             Box::pin(async move { if id == "m1" { Ok(()) } else { Err(PortError::NotFound { name: id.to_owned() }) } })
         }
+
+        fn note<'a>(&'a self, _: &'a ToolContext, _: &'a str) -> BoxFuture<'a, Result<(), PortError>> {
+            Box::pin(async { Ok(()) })
+        }
     }
 
     async fn said(is_available: bool, tool: &str, arguments: Value) -> String {
@@ -186,6 +205,7 @@ mod tests {
             ),
             ("recall", json!({"query": "tea", "limit": 0}), "Error: limit must be at least 1".to_owned()),
             ("forget", json!({"id": "m1"}), "Forgotten: m1".to_owned()),
+            ("update_working_memory", json!({"content": "Guests."}), "Working memory updated.".to_owned()),
             ("forget", json!({"id": "m2"}), "Error: there is nothing named m2".to_owned()),
         ] {
             assert_eq!(said(true, tool, arguments).await, text);

@@ -116,6 +116,9 @@ pub trait Memories: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<Recalled>, PortError>>;
 
     fn forget<'a>(&'a self, ctx: &'a ToolContext, id: &'a str) -> BoxFuture<'a, Result<(), PortError>>;
+
+    /// Replaces the note that this conversation's prompts show.
+    fn note<'a>(&'a self, ctx: &'a ToolContext, content: &'a str) -> BoxFuture<'a, Result<(), PortError>>;
 }
 
 /// Which addresses a fetch may reach.

@@ -17,11 +17,23 @@ pub struct Say<'a> {
     language: &'a Language,
 }
 
-/// A text from memory and when it was said.
+/// A text from memory, when it was said, and how it came there.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Noted {
     pub text: String,
     pub at: Timestamp,
+    pub origin: NoteOrigin,
+}
+
+/// How a text came into the memory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NoteOrigin {
+    /// Somebody said it, to be remembered.
+    Told,
+    /// It is from a conversation.
+    Talk,
+    /// It is from a file of this name.
+    File(String),
 }
 
 impl<'a> Say<'a> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
 
 use super::reply::ReplyKey;
-use super::{Noted, Say};
+use super::{NoteOrigin, Noted, Say};
 use crate::intent::kind::{GrammaticalNumber, TimerKind, When};
 
 /// Items of a list that are read out.
@@ -77,32 +77,69 @@ impl Say<'_> {
         self.one(ReplyKey::Remembered, &[("text", text)])
     }
 
-    /// What was found about a topic, with the local time of each; newest first.
-    pub fn recalled(&self, topic: &str, notes: &[(String, NaiveDateTime)]) -> String {
+    /// What was found about a topic, best first, each with its source. Stored times are shown in the zone of this machine.
+    /// Without a topic the question was no question for what was told.
+    pub fn recalled(&self, topic: Option<&str>, notes: &[Noted]) -> String {
         match notes {
-            [] => self.one(ReplyKey::RecalledNothing, &[("topic", topic)]),
-            [(text, at)] => self.one(ReplyKey::RecalledOne, &[("text", text), ("date", &self.calendar(at.date()))]),
+            [] => self.one(ReplyKey::RecalledNothing, &[("topic", topic.unwrap_or_default())]),
+            [note] => self.note(note, [ReplyKey::RecalledOne, ReplyKey::RecalledTalk, ReplyKey::RecalledFile]),
             notes => {
-                let item = |(text, at): &(String, NaiveDateTime)| {
-                    self.one(ReplyKey::RecalledItem, &[("text", text), ("date", &self.calendar(at.date()))])
+                let keys = [ReplyKey::RecalledItem, ReplyKey::RecalledTalkItem, ReplyKey::RecalledFileItem];
+                let items: Vec<String> = notes.iter().take(ITEMS_SAID_MAX).map(|note| self.note(note, keys)).collect();
+                let told = notes.iter().all(|note| note.origin == NoteOrigin::Told);
+                let intro = match topic {
+                    Some(topic) if told => self.one(ReplyKey::RecalledMany, &[("topic", topic)]),
+                    _ => self.one(ReplyKey::RecalledFew, &[]),
                 };
-                let items: Vec<String> = notes.iter().take(ITEMS_SAID_MAX).map(item).collect();
-                format!("{}\n{}", self.one(ReplyKey::RecalledMany, &[("topic", topic)]), items.join("\n"))
+                format!("{intro}\n{}", items.join("\n"))
             }
         }
     }
 
-    /// The same with stored times, shown in the zone of this machine.
-    pub fn recalled_notes(&self, topic: &str, notes: &[Noted]) -> String {
-        let local = |note: &Noted| (note.text.clone(), note.at.to_utc().with_timezone(&chrono::Local).naive_local());
-        self.recalled(topic, &notes.iter().map(local).collect::<Vec<_>>())
+    fn note(&self, note: &Noted, [told, talk, file]: [ReplyKey; 3]) -> String {
+        let at = note.at.to_utc().with_timezone(&chrono::Local).naive_local();
+        let date = self.calendar(at.date());
+        match &note.origin {
+            NoteOrigin::Told => self.one(told, &[("text", &note.text), ("date", &date)]),
+            NoteOrigin::Talk => self.one(talk, &[("text", &note.text), ("date", &date)]),
+            NoteOrigin::File(name) => self.one(file, &[("text", &note.text), ("file", name)]),
+        }
     }
 
-    pub fn forgotten(&self, topic: &str, count: usize) -> String {
-        match count {
-            0 => self.one(ReplyKey::ForgottenNothing, &[("topic", topic)]),
-            _ => self.counted(ReplyKey::Forgotten, count as u64, &[("topic", topic), ("count", &count.to_string())]),
+    /// What was forgotten is named, so that a slip is noticed.
+    pub fn forgotten(&self, topic: &str, texts: &[String]) -> String {
+        match texts {
+            [] => self.one(ReplyKey::ForgottenNothing, &[("topic", topic)]),
+            [text] => self.one(ReplyKey::Forgotten, &[("topic", topic), ("items", text)]),
+            texts => {
+                let items = texts.iter().map(|text| format!("- {text}")).collect::<Vec<_>>().join("\n");
+                let count = texts.len().to_string();
+                self.counted(
+                    ReplyKey::Forgotten,
+                    texts.len() as u64,
+                    &[("topic", topic), ("count", &count), ("items", &items)],
+                )
+            }
         }
+    }
+
+    /// Asks before something is forgotten that was found by its meaning only.
+    pub fn forget_which(&self, texts: &[String]) -> String {
+        match texts {
+            [text] => self.one(ReplyKey::ForgetOne, &[("text", text)]),
+            texts => {
+                let items = texts.iter().enumerate().map(|(index, text)| format!("{}. {text}", index + 1));
+                self.one(ReplyKey::ForgetWhich, &[("items", &items.collect::<Vec<_>>().join("\n"))])
+            }
+        }
+    }
+
+    pub fn forget_too_many(&self, topic: &str, count: usize) -> String {
+        self.one(ReplyKey::ForgetTooMany, &[("topic", topic), ("count", &count.to_string())])
+    }
+
+    pub fn kept(&self) -> String {
+        self.one(ReplyKey::Kept, &[])
     }
 
     /// "1 hour and 20 minutes".
