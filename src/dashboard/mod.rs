@@ -1,7 +1,7 @@
 //! Floor 7: the dashboard on port 18791: the web page, and the API that it and others look at the house through
 //! (specification §3.2-3.10). Shapes and field names are KafClaw's; where they were wrong (§15) they are right here.
 //!
-//! Absent on purpose: groups, Slack and Teams, memory and repositories (later issues bring them).
+//! Absent on purpose: groups and repositories (later issues bring them).
 
 mod approvals;
 mod auth;
@@ -9,6 +9,7 @@ mod backup;
 mod devices;
 mod inbound;
 mod jobs;
+pub mod memory;
 mod people;
 mod records;
 mod sessions;
@@ -55,6 +56,7 @@ pub struct Dashboard {
     pub agent_id: String,
     /// Where a copy of the database may lie while it is sent.
     pub run_dir: PathBuf,
+    pub memory: memory::Desk,
     /// The OpenAPI document of both ports.
     pub document: Value,
 }
@@ -63,6 +65,7 @@ pub struct Dashboard {
 pub fn routes() -> Vec<Route<Dashboard>> {
     let mut all = ui::routes();
     all.extend(table());
+    all.extend(memory::routes());
     all
 }
 

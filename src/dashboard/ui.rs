@@ -69,6 +69,7 @@ const ASSETS: &[Asset] = assets! {
     "jobs.js": SCRIPT,
     "login.js": SCRIPT,
     "main.js": SCRIPT,
+    "memory.js": SCRIPT,
     "router.js": SCRIPT,
     "sse.js": SCRIPT,
     "status.js": SCRIPT,

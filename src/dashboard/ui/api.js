@@ -29,6 +29,12 @@ export const post = (path, body = {}) => json("POST", path, body);
 /** @param {string} path @returns {Promise<any>} */
 export const remove = (path) => json("DELETE", path);
 
+/** Sends a file as it is. @param {string} path @param {Blob} file @returns {Promise<any>} */
+export async function upload(path, file) {
+  const response = await send("POST", path, file, { Accept: "application/json" });
+  return response.json();
+}
+
 /** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
 async function json(method, path, body) {
   const response = await send(method, path, body, { Accept: "application/json" });
@@ -52,7 +58,10 @@ export function stream(path, body, headers) {
 async function send(method, path, body, headers) {
   /** @type {RequestInit} */
   const init = { method, headers, credentials: "same-origin", cache: "no-store" };
-  if (body !== undefined) {
+  if (body instanceof Blob) {
+    init.body = body;
+    headers["Content-Type"] = "application/octet-stream";
+  } else if (body !== undefined) {
     init.body = JSON.stringify(body);
     headers["Content-Type"] = "application/json";
   }

@@ -10,6 +10,7 @@ import { byId, fill, h, icon } from "./dom.js";
 import * as feed from "./feed.js";
 import * as jobs from "./jobs.js";
 import * as login from "./login.js";
+import * as memory from "./memory.js";
 import * as router from "./router.js";
 import * as status from "./status.js";
 import { strings } from "./strings.js";
@@ -21,7 +22,7 @@ import { complain, toast } from "./toast.js";
  */
 
 /** @type {Record<string, View>} */
-const views = { chat, devices, activity, jobs, approvals, status };
+const views = { chat, devices, memory, activity, jobs, approvals, status };
 /** The view that is open. */
 let current = "";
 let isIn = false;

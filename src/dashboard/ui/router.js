@@ -2,7 +2,7 @@
 
 /** @typedef {{ view: string, argument: string }} Place */
 
-const NAMES = ["chat", "devices", "activity", "jobs", "approvals", "status"];
+const NAMES = ["chat", "devices", "memory", "activity", "jobs", "approvals", "status"];
 /** KafClaw's addresses of pages that are views here. */
 const OLD_PATHS = { "/timeline": "activity", "/approvals": "approvals", "/group": "status" };
 

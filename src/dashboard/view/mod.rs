@@ -21,7 +21,7 @@ use crate::base::clock::Timestamp;
 pub(super) const TRACE_EVENTS_MAX: u32 = 500;
 
 /// KafClaw's lists without elements are `null` where it says so.
-fn null_when_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
+pub(super) fn null_when_empty<T>(list: Vec<T>) -> Option<Vec<T>> {
     if list.is_empty() { None } else { Some(list) }
 }
 
@@ -31,7 +31,7 @@ fn time_of_day(at: Timestamp) -> String {
 }
 
 /// A piece of `text` of at most `bytes_max`, with dots when something is missing.
-fn shortened(text: &str, bytes_max: usize) -> String {
+pub(super) fn shortened(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
