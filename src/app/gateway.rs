@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use crate::agent::{self, Agent, Decider};
 use crate::api::{self, Api, Readiness};
 use crate::app::minds::Nobody;
-use crate::app::ports::{FetchPort, HealthPort, HomePort, MemoryPort, ModelPort, SchedulerPort};
+use crate::app::ports::{FetchPort, FinderPort, HealthPort, HomePort, MemoryPort, ModelPort, SchedulerPort};
 use crate::app::state::{self, Doors, StateError};
-use crate::app::{MIGRATIONS, firing, log, service, trim, upkeep, wiring};
+use crate::app::{MIGRATIONS, firing, log, recollection, service, trim, upkeep, wiring};
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::base::limits;
@@ -29,7 +29,9 @@ use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
 use crate::intent::Matcher;
 use crate::link::http::Fetcher;
 use crate::link::mqtt::{self, LinkState, MqttHandle, Qos, Reliability, Retain, Route, RouteConfig};
+use crate::memory;
 use crate::provider::Chain;
+use crate::recall::Finder;
 use crate::scheduler::Scheduler;
 use crate::session::Sessions;
 use crate::tool::{self, Registry};
@@ -59,6 +61,10 @@ pub enum GatewayError {
     BrokerAddress { source: mqtt::AddressError },
     #[error("could not prepare the connection to the broker")]
     Broker { source: mqtt::MqttError },
+    #[error("could not read the memory's part of the configuration")]
+    Memory { source: serde_json::Error },
+    #[error("could not start the reader of documents")]
+    Documents { source: crate::base::lane::LaneError },
     #[error("could not read the channels of the configuration")]
     Channels { source: serde_json::Error },
     #[error("could not prepare the home")]
@@ -210,6 +216,11 @@ impl House {
             chain: chain.clone(),
             bus: bus.clone(),
         });
+        let recollection = recollection::Settings::of(config).map_err(|source| GatewayError::Memory { source })?;
+        let finder: Arc<dyn Finder> = Arc::new(FinderPort {
+            recall: memory::Recall::new(db.clone(), Vec::new()),
+            relevance_min: recollection.search.min_score,
+        });
         let agent = build_agent(
             config,
             &Shared {
@@ -222,12 +233,14 @@ impl House {
                 decider: &decider,
                 matcher: &matcher,
                 health: &health,
+                finder: &finder,
             },
         )?;
         let intake = Intake::new(bus.clone(), clock.clone(), wiring::rates(config));
 
         let dispatcher = tokio::spawn(bus.clone().run(Arc::new(agent), turns.clone()));
         tokio::spawn(decider.clone().run(turns.clone()));
+        recollection::start(config, &recollection, &db, &clock, &chain, &edges);
         if config.scheduler.enabled {
             tokio::spawn(scheduler.clone().run(edges.clone()));
         } else {
@@ -280,6 +293,7 @@ impl House {
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
             run_dir: config.paths.run_dir.clone(),
+            memory: recollection::desk(config, &recollection, &db, &finder)?,
             document: openapi::document(&entries, env!("CARGO_PKG_VERSION")),
         });
         let (chat_config, dashboard_config) = wiring::doors(config);
@@ -391,13 +405,16 @@ struct Shared<'a> {
     decider: &'a Decider,
     matcher: &'a Arc<Matcher>,
     health: &'a Arc<HealthPort>,
+    finder: &'a Arc<dyn Finder>,
 }
 
 fn build_agent(config: &Config, shared: &Shared<'_>) -> Result<Agent, GatewayError> {
     let devices: Arc<dyn tool::port::Devices> = Arc::new(HomePort(shared.home.clone()));
     let timers = Arc::new(SchedulerPort(shared.scheduler.clone()));
     let timer_port: Arc<dyn tool::port::Timers> = timers.clone();
-    let memories: Arc<dyn tool::port::Memories> = Arc::new(MemoryPort { db: shared.db.clone() });
+    let finder = shared.finder.clone();
+    let memories: Arc<dyn tool::port::Memories> =
+        Arc::new(MemoryPort { db: shared.db.clone(), finder: finder.clone() });
     let files = tool::file::Files::start(wiring::files(config)).map_err(|source| GatewayError::Tools { source })?;
     let mut tools = files.tools();
     tools.extend(tool::device::tools(&devices));
@@ -421,6 +438,7 @@ fn build_agent(config: &Config, shared: &Shared<'_>) -> Result<Agent, GatewayErr
             devices,
             reminders: timers,
             health: shared.health.clone(),
+            memories: finder,
         },
         config: wiring::agent(config),
     }))

@@ -3,11 +3,13 @@
 //!
 //! Absent on purpose: behavior. What is here is which part gets which handle, and when.
 
+mod embedding;
 mod firing;
 mod gateway;
 mod log;
 mod minds;
 mod ports;
+mod recollection;
 mod service;
 mod state;
 mod trim;
@@ -30,6 +32,7 @@ pub const MIGRATIONS: &[&[Migration]] = &[
     crate::settings::MIGRATIONS,
     crate::scheduler::MIGRATIONS,
     crate::home::MIGRATIONS,
+    crate::recall::MIGRATIONS,
     crate::agent::MIGRATIONS,
     crate::webuser::MIGRATIONS,
 ];

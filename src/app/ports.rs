@@ -19,6 +19,7 @@ use crate::link::http::{AddressPolicy, FetchError, FetchLimits, Fetcher};
 use crate::link::mqtt::MqttHandle;
 use crate::memory;
 use crate::provider::{Chain, Delta, Message, ProviderError, Request};
+use crate::recall::{self, FindError, Finder, Found, Mode, Wanted};
 use crate::scheduler::{self, Category, CronText, Job, Kind, NewJob, Scheduler, SchedulerError, Target, Zone};
 use crate::session::Role;
 use crate::tool::ToolContext;
@@ -281,6 +282,7 @@ fn refused(error: SchedulerError) -> PortError {
 
 pub(super) struct MemoryPort {
     pub db: Db,
+    pub finder: Arc<dyn Finder>,
 }
 
 impl Memories for MemoryPort {
@@ -293,6 +295,7 @@ impl Memories for MemoryPort {
         Box::pin(async move {
             let chunk = memory::Chunk::new(content, "user", tags)
                 .map_err(|error| PortError::Refused { why: error.to_string() })?;
+            let chunk = chunk.important(recall::TOLD_IMPORTANCE);
             let (id, now) = (chunk.id(), ctx.now);
             self.db
                 .write(move |tx| memory::remember(tx, &chunk, now).map(drop))
@@ -309,12 +312,19 @@ impl Memories for MemoryPort {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Recalled>, PortError>> {
         Box::pin(async move {
-            let (query, now) = (query.to_owned(), ctx.now);
-            let hits = self.db.read(move |conn| memory::search(conn, &query, limit, now)).await;
-            let hits = hits.map_err(|_| PortError::Failed { attempt: "searching the memories" })?;
+            let found = self.finder.find(Wanted::anywhere(query, limit, ctx.now)).await;
+            let found = found.map_err(|_| PortError::Failed { attempt: "searching the memories" })?;
             let recalled =
-                |hit: memory::Hit| Recalled { id: hit.id, text: hit.content, source: hit.source, score: hit.score };
-            Ok(hits.into_iter().map(recalled).collect())
+                |hit: Found| Recalled { id: hit.id, text: hit.content, source: hit.source, score: hit.relevance };
+            Ok(found.into_iter().map(recalled).collect())
+        })
+    }
+
+    fn note<'a>(&'a self, ctx: &'a ToolContext, content: &'a str) -> BoxFuture<'a, Result<(), PortError>> {
+        Box::pin(async move {
+            let (chat, session, note, now) = (ctx.chat_id.clone(), ctx.session.clone(), content.to_owned(), ctx.now);
+            let noted = self.db.write(move |tx| recall::note(tx, &chat, session.as_str(), &note, now)).await;
+            noted.map_err(|_| PortError::Failed { attempt: "changing the working memory" })
         })
     }
 
@@ -326,6 +336,51 @@ impl Memories for MemoryPort {
                 true => Ok(()),
                 false => Err(PortError::NotFound { name: id.to_owned() }),
             }
+        })
+    }
+}
+
+/// Searches the memory for prompts, answers and the memory page.
+pub(super) struct FinderPort {
+    pub recall: memory::Recall,
+    /// What fits worse is left out of answers, 0 to 1.
+    pub relevance_min: f32,
+}
+
+impl Finder for FinderPort {
+    fn find(&self, wanted: Wanted) -> BoxFuture<'_, Result<Vec<Found>, FindError>> {
+        Box::pin(async move {
+            let vector = match wanted.mode {
+                Mode::Keyword => None,
+                Mode::Hybrid | Mode::Semantic => self.recall.vector(&wanted.text).await,
+            };
+            let mode = match (wanted.mode, &vector) {
+                (Mode::Semantic, None) => return Err(FindError::NoEmbedder),
+                (Mode::Semantic, Some(_)) => memory::Mode::Semantic,
+                (Mode::Hybrid, Some(_)) => memory::Mode::Hybrid,
+                (Mode::Hybrid | Mode::Keyword, _) => memory::Mode::Keyword,
+            };
+            let layers = match wanted.source_prefix.as_str() {
+                "" => Vec::new(),
+                prefix => vec![memory::layer_name(prefix).to_owned()],
+            };
+            let ask = memory::Ask {
+                vector,
+                mode,
+                layers,
+                relevance_min: self.relevance_min,
+                ..memory::Ask::new(wanted.text, wanted.count_max, wanted.now)
+            };
+            let hits = self.recall.search(ask).await.map_err(|_| FindError::Failed)?;
+            let found = hits.into_iter().map(|hit| Found {
+                id: hit.id,
+                content: hit.content,
+                source: hit.source,
+                score: hit.score,
+                relevance: hit.relevance.into(),
+                created_at: hit.created_at,
+            });
+            Ok(found.collect())
         })
     }
 }

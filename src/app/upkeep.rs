@@ -11,6 +11,7 @@ use crate::config::Retention;
 use crate::db::{Db, DbError};
 use crate::memory;
 use crate::policy;
+use crate::recall;
 use crate::session;
 use crate::timeline;
 
@@ -65,5 +66,6 @@ async fn prune(db: &Db, now: Timestamp, retention: &Retention) -> Result<usize, 
     let kept = session::Retention::default();
     total += db.write(move |tx| session::prune(tx, &kept, now)).await?;
     total += db.write(move |tx| memory::prune(tx, now)).await?;
+    total += db.write(move |tx| recall::prune(tx, now)).await?;
     Ok(total)
 }

@@ -59,6 +59,7 @@ pub(super) fn agent(config: &Config) -> agent::Config {
         rounds_max: config.model.max_tool_iterations,
         daily_token_limit: (config.policy.daily_token_limit > 0).then_some(config.policy.daily_token_limit),
         language: language(config),
+        memories_max: config.section("/memory/search/maxResults").unwrap_or(agent::Config::default().memories_max),
         ..agent::Config::default()
     }
 }
@@ -73,18 +74,22 @@ pub(super) fn intents(config: &Config) -> intent::Config {
 
 /// The models that can be asked, in order, and a sentence for each that cannot.
 pub(super) fn endpoints(config: &Config) -> (Vec<Endpoint>, Vec<String>) {
-    let configured = |id: &str| {
-        let found = config.providers.iter().find(|(known, _)| known.eq_ignore_ascii_case(id));
-        found.map(|(_, provider)| (provider.api_key.clone(), provider.api_base.clone()))
-    };
     let (mut endpoints, mut problems) = (Vec::new(), Vec::new());
     for name in &config.model.order {
-        match provider::resolve(name, configured) {
+        match endpoint(config, name) {
             Ok(endpoint) => endpoints.push(endpoint),
             Err(error) => problems.push(error.to_string()),
         }
     }
     (endpoints, problems)
+}
+
+/// One model by its name.
+pub(super) fn endpoint(config: &Config, name: &str) -> Result<Endpoint, provider::CatalogError> {
+    provider::resolve(name, |id: &str| {
+        let found = config.providers.iter().find(|(known, _)| known.eq_ignore_ascii_case(id));
+        found.map(|(_, provider)| (provider.api_key.clone(), provider.api_base.clone()))
+    })
 }
 
 pub(super) fn model_options(config: &Config) -> provider::Options {

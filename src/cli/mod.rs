@@ -15,8 +15,10 @@ mod devices;
 mod exit;
 mod gateway;
 mod jobs;
+mod memory;
 mod models;
 mod onboard;
+mod read_document;
 mod restore;
 mod sessions;
 mod show;
@@ -64,10 +66,10 @@ struct Cli {
 
 /// The list of commands: a row makes the variant and its way to `Args::run`.
 macro_rules! commands {
-    ($($(#[doc = $about:literal])+ $name:ident($file:ident)),+ $(,)?) => {
+    ($($(#[$about:meta])+ $name:ident($file:ident)),+ $(,)?) => {
         #[derive(clap::Subcommand, Debug)]
         enum Command {
-            $($(#[doc = $about])+ $name($file::Args)),+
+            $($(#[$about])+ $name($file::Args)),+
         }
 
         impl Command {
@@ -97,6 +99,8 @@ commands! {
     Approvals(approvals),
     /// Look at what was asked and what became of it.
     Task(task),
+    /// Add documents to what the house remembers, search it, carry it away.
+    Memory(memory),
     /// List, read and delete conversations.
     Sessions(sessions),
     /// List, get, check and remove the models that run on this machine.
@@ -113,6 +117,9 @@ commands! {
     Completion(completion),
     /// Print the version.
     Version(version),
+    /// Read one document from the standard input.
+    #[command(hide = true)]
+    ReadDocument(read_document),
 }
 
 /// Runs the command of this process.

@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use duration::deserialize as deserialize_duration;
 pub use entry::Origin;
 pub use files::Reader;
 pub use paths::Paths;

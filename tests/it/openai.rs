@@ -47,8 +47,7 @@ fn the_assistant_is_a_model_that_openais_clients_can_ask() {
     let streamed = post(door, "/v1/chat/completions", &body);
     assert!(streamed.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")));
     let chunks = data(&streamed);
-    let text: String =
-        chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
     assert!(text.contains(':'), "{text}");
     assert_eq!(chunks.last(), Some(&json!("[DONE]")));
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "stop");
@@ -60,14 +59,32 @@ fn what_cannot_be_answered_is_refused_in_openais_shape() {
     let door = gateway.chat();
     let hello = json!([{"role": "user", "content": "hi"}]);
     for (path, body, status, param, code) in [
-        ("/v1/chat/completions", json!({"model": "local/none", "messages": hello}), 404, json!("model"), json!("model_not_found")),
-        ("/v1/chat/completions", json!({"model": "local/none", "messages": hello, "stream": true}), 404, json!("model"), json!("model_not_found")),
+        (
+            "/v1/chat/completions",
+            json!({"model": "local/none", "messages": hello}),
+            404,
+            json!("model"),
+            json!("model_not_found"),
+        ),
+        (
+            "/v1/chat/completions",
+            json!({"model": "local/none", "messages": hello, "stream": true}),
+            404,
+            json!("model"),
+            json!("model_not_found"),
+        ),
         ("/v1/chat/completions", json!({"model": "kafclaw", "messages": []}), 400, json!("messages"), Value::Null),
         ("/v1/chat/completions", json!({"model": "kafclaw", "messages": hello, "n": 3}), 400, json!("n"), Value::Null),
         ("/v1/chat/completions", json!([]), 400, Value::Null, Value::Null),
         ("/v1/embeddings", json!({"model": "none", "input": "a"}), 404, json!("model"), json!("model_not_found")),
         ("/v1/embeddings", json!({"model": "none", "input": [1, 2]}), 400, json!("input"), Value::Null),
-        ("/v1/embeddings", json!({"model": "none", "input": "a", "encoding_format": "x"}), 400, json!("encoding_format"), Value::Null),
+        (
+            "/v1/embeddings",
+            json!({"model": "none", "input": "a", "encoding_format": "x"}),
+            400,
+            json!("encoding_format"),
+            Value::Null,
+        ),
     ] {
         let reply = post(door, path, &body);
         let error = reply.json()["error"].clone();

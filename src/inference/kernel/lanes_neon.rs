@@ -3,7 +3,9 @@
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vaddq_s32, vaddvq_f32, vdivq_f32, vdupq_n_f32, vdupq_n_s32, vfmaq_f32, vld1q_f32, vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32, vreinterpretq_f32_s32, vreinterpretq_s32_f32, vshlq_n_s32, vst1q_f32, vsubq_f32,
+    float32x4_t, vaddq_f32, vaddq_s32, vaddvq_f32, vdivq_f32, vdupq_n_f32, vdupq_n_s32, vfmaq_f32, vld1q_f32,
+    vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32, vreinterpretq_f32_s32, vreinterpretq_s32_f32, vshlq_n_s32, vst1q_f32,
+    vsubq_f32,
 };
 
 use crate::inference::kernel::lanes::Lanes;
@@ -70,7 +72,9 @@ impl Lanes for Quarter {
     #[inline(always)]
     unsafe fn pow2_of_bits(self) -> Self {
         // SAFETY: the caller's promise.
-        unsafe { Self(vreinterpretq_f32_s32(vaddq_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(self.0)), vdupq_n_s32(ONE)))) }
+        unsafe {
+            Self(vreinterpretq_f32_s32(vaddq_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(self.0)), vdupq_n_s32(ONE))))
+        }
     }
     #[inline(always)]
     unsafe fn sum(self) -> f32 {

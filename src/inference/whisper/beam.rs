@@ -50,7 +50,8 @@ impl Beams {
         let mut candidates: Vec<(f32, usize, u32)> = Vec::new();
         for (lane, row) in logprobs.chunks_exact(size).enumerate() {
             let before = self.lanes[lane].logprob;
-            candidates.extend(best(row, self.width + 1).into_iter().map(|(value, token)| (before + value, lane, token)));
+            candidates
+                .extend(best(row, self.width + 1).into_iter().map(|(value, token)| (before + value, lane, token)));
         }
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
         let (mut lanes, mut steps) = (Vec::with_capacity(self.width), Vec::with_capacity(self.width));

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::inference::transcript::{Segment, Task};
+use crate::inference::whisper::Parts;
 use crate::inference::whisper::engine::{Engine, Step};
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::judge::{Figures, Verdict, compression_ratio};
@@ -13,7 +14,6 @@ use crate::inference::whisper::rules::{Rules, Times};
 use crate::inference::whisper::saying::{Said, Way, say};
 use crate::inference::whisper::tokenizer::{TIME_STEP_S, code_of};
 use crate::inference::whisper::words::word_times;
-use crate::inference::whisper::Parts;
 
 /// Samples per audio position, and per step of the times that are said.
 const SAMPLES_PER_POSITION: usize = 2 * HOP;
@@ -241,7 +241,12 @@ impl<'a, E: Engine> Course<'a, E> {
         Ok(codes.zip(shares).collect())
     }
 
-    fn segment(&self, phrase: &Phrase, figures: &Figures, (temperature, at_s, heard): (f32, f64, u32)) -> Option<Segment> {
+    fn segment(
+        &self,
+        phrase: &Phrase,
+        figures: &Figures,
+        (temperature, at_s, heard): (f32, f64, u32),
+    ) -> Option<Segment> {
         // What is said about the silence after the end was not heard.
         if phrase.start >= heard.max(1) {
             return None;

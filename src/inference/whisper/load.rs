@@ -35,13 +35,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            folder: PathBuf::new(),
-            weights: None,
-            device: "cpu".to_owned(),
-            precision: Precision::Auto,
-            threads: 0,
-        }
+        Self { folder: PathBuf::new(), weights: None, device: "cpu".to_owned(), precision: Precision::Auto, threads: 0 }
     }
 }
 

@@ -61,7 +61,8 @@ impl Safetensors {
         let start = 8 + length;
         let mut places = HashMap::with_capacity(values.len());
         for (name, value) in values.into_iter().filter(|(name, _)| name != "__metadata__") {
-            let place: Place = serde_json::from_value(value).map_err(|error| format!("the entry of {name}: {error}"))?;
+            let place: Place =
+                serde_json::from_value(value).map_err(|error| format!("the entry of {name}: {error}"))?;
             check(&name, &place, total - start)?;
             places.insert(name, place);
         }

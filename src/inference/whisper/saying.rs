@@ -120,8 +120,7 @@ fn follow<E: Engine>(
         }
         let from: Vec<usize> = next.iter().map(|(lane, _)| *lane).collect();
         engine.keep(tape, &from)?;
-        let steps: Vec<Step> =
-            next.iter().enumerate().map(|(lane, (_, token))| Step { lane, token: *token }).collect();
+        let steps: Vec<Step> = next.iter().enumerate().map(|(lane, (_, token))| Step { lane, token: *token }).collect();
         let wanted: Vec<usize> = (0..steps.len()).collect();
         scores = engine.say(heard, tape, &steps, &wanted)?;
     }

@@ -101,7 +101,8 @@ impl Shape {
 
     /// Bytes that one window needs beside the weights: keys and values of all layers, activations, scores.
     pub fn working_bytes(&self, lanes: usize) -> u64 {
-        let [width, audio, text] = [self.d_model, self.max_source_positions, self.max_target_positions].map(|n| n as u64);
+        let [width, audio, text] =
+            [self.d_model, self.max_source_positions, self.max_target_positions].map(|n| n as u64);
         let cross = self.decoder_layers as u64 * 2 * audio * width;
         let past = self.decoder_layers as u64 * 2 * text * width * lanes as u64;
         let encoder = audio * (8 * width + self.encoder_ffn_dim as u64) + 4 * audio * 64;
@@ -127,9 +128,8 @@ impl Habits {
         let mut habits: Self = if path.exists() { read_json(path)? } else { Self::default() };
         habits.suppress_tokens = habits.suppress_tokens.or_else(|| shape.suppress_tokens.clone());
         habits.begin_suppress_tokens = habits.begin_suppress_tokens.or_else(|| shape.begin_suppress_tokens.clone());
-        let is_there = |(layer, head): &(usize, usize)| {
-            *layer < shape.decoder_layers && *head < shape.decoder_attention_heads
-        };
+        let is_there =
+            |(layer, head): &(usize, usize)| *layer < shape.decoder_layers && *head < shape.decoder_attention_heads;
         if let Some(heads) = &mut habits.alignment_heads {
             heads.retain(is_there);
         }

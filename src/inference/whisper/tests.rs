@@ -51,13 +51,16 @@ pub(super) fn folder() -> PathBuf {
 }
 
 fn golden() -> Golden {
-    serde_json::from_slice(&std::fs::read(folder().join("golden.json")).expect("a file")).expect("what the script wrote")
+    serde_json::from_slice(&std::fs::read(folder().join("golden.json")).expect("a file"))
+        .expect("what the script wrote")
 }
 
 /// Loaded once for all tests.
 fn whisper() -> &'static Whisper {
     static WHISPER: OnceLock<Whisper> = OnceLock::new();
-    WHISPER.get_or_init(|| Whisper::load(&Config { folder: folder(), threads: 2, ..Config::default() }).expect("the model"))
+    WHISPER.get_or_init(|| {
+        Whisper::load(&Config { folder: folder(), threads: 2, ..Config::default() }).expect("the model")
+    })
 }
 
 fn engine() -> &'static Slices {
@@ -213,7 +216,9 @@ fn a_long_recording_is_cut_as_the_reference_cuts_it() {
     assert_eq!(long.segments.iter().filter(has_words).count(), ours.len());
     // More than one window, and more than one phrase in it.
     assert!(ours.len() > 6 && ours.iter().any(|(_, tokens)| tokens[0] < ours[1].1[0]));
-    assert!(transcript.segments.iter().all(|segment| segment.start_s <= segment.end_s && segment.end_s <= long.seconds));
+    assert!(
+        transcript.segments.iter().all(|segment| segment.start_s <= segment.end_s && segment.end_s <= long.seconds)
+    );
 }
 
 #[test]

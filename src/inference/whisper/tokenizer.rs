@@ -41,7 +41,8 @@ impl Vocabulary {
         let tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| misfit(error.to_string()))?;
         let id = |text: &str| tokenizer.token_to_id(text).filter(|id| (*id as usize) < size);
         let need = |text: &str| id(text).ok_or_else(|| misfit(format!("{text} is not among its {size} tokens")));
-        let (end, start, no_times) = (need("<|endoftext|>")?, need("<|startoftranscript|>")?, need("<|notimestamps|>")?);
+        let (end, start, no_times) =
+            (need("<|endoftext|>")?, need("<|startoftranscript|>")?, need("<|notimestamps|>")?);
         let transcribe = need("<|transcribe|>")?;
         let (previous, translate) = (need("<|startofprev|>")?, id("<|translate|>"));
         // Older files call it by its first use.

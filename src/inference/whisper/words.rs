@@ -52,7 +52,8 @@ pub fn word_times<E: Engine>(
         let times = &starts[at..=at + spoken.len()];
         at += spoken.len();
         let has_spaces = !WITHOUT_SPACES.contains(&language);
-        segment.words = Some(place(split(&spoken, vocabulary, has_spaces), times, (at_s, segment.start_s, segment.end_s)));
+        segment.words =
+            Some(place(split(&spoken, vocabulary, has_spaces), times, (at_s, segment.start_s, segment.end_s)));
     }
     Ok(())
 }
@@ -103,7 +104,8 @@ fn join(characters: Vec<Piece>, has_spaces: bool) -> Vec<Piece> {
     let mut words: Vec<Piece> = Vec::new();
     for piece in characters {
         let sign = piece.text.trim();
-        let is_closing = !sign.is_empty() && sign.chars().all(|sign| CLOSING.contains(sign)) && !piece.text.starts_with(' ');
+        let is_closing =
+            !sign.is_empty() && sign.chars().all(|sign| CLOSING.contains(sign)) && !piece.text.starts_with(' ');
         let continues = has_spaces && !piece.text.starts_with(' ');
         match words.last_mut() {
             Some(word) if is_closing || continues || is_opening(&word.text) => append(word, piece),

@@ -9,7 +9,7 @@ mod encoder;
 mod linear;
 mod past;
 
-use crate::inference::kernel::f32_matrix::{Packed, RowsMut, Finish, Rows, multiply_on_all};
+use crate::inference::kernel::f32_matrix::{Finish, Packed, Rows, RowsMut, multiply_on_all};
 use crate::inference::whisper::engine::{Engine, Step};
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::mel::Mel;
