@@ -8,15 +8,15 @@ use std::time::Instant;
 use rayon::ThreadPool;
 
 use crate::base::clock::Clock;
+use crate::inference::language::answer::{Answer, AnswerError};
 use crate::inference::language::cache::Cache;
 use crate::inference::language::gguf::{Gguf, GgufError};
 use crate::inference::language::model::{Model, Scratch};
 use crate::inference::language::prompt::{PromptError, Writer};
 use crate::inference::language::sample::Sampler;
 use crate::inference::language::shape::{Shape, ShapeError};
-use crate::inference::language::stop::Stops;
 use crate::inference::language::template::{Template, TemplateError};
-use crate::inference::language::vocabulary::{Utf8Stream, Vocabulary, VocabularyError};
+use crate::inference::language::vocabulary::{Vocabulary, VocabularyError};
 use crate::inference::language::weights::WeightsError;
 use crate::inference::language::wire::{Completion, FinishReason, Piece, Request};
 
@@ -63,6 +63,10 @@ pub enum LanguageError {
     Threads(#[source] rayon::ThreadPoolBuildError),
     #[error("could not write the question down")]
     Prompt(#[from] PromptError),
+    #[error("the answer cannot have the form that is asked for")]
+    Answer(#[from] AnswerError),
+    #[error("no token of the model's vocabulary continues the form that is asked for")]
+    NoToken,
 }
 
 /// What a model needs.
@@ -171,8 +175,12 @@ impl Generator {
         let started = Instant::now();
         let wanted = request.max_tokens.map_or(ANSWER_TOKENS, |tokens| tokens as usize);
         let reserve = wanted.clamp(ANSWER_TOKENS_MIN, self.cache.capacity() / 2);
+        let seed = request.sampling.seed.unwrap_or_else(chance);
+        let answer = Answer::new(request, &self.template, chance())?;
+        let lead = self.vocabulary.tokens(&Answer::lead(request, &self.template));
         let writer = Writer { template: &self.template, vocabulary: &self.vocabulary, now: self.clock.now() };
-        let prompt = writer.write(request, self.cache.capacity() - reserve, self.dropped)?;
+        let mut prompt = writer.write(request, self.cache.capacity() - reserve - lead.len(), self.dropped)?;
+        prompt.tokens.extend(lead);
         self.dropped = prompt.dropped;
         let mut completion = Completion {
             text: String::new(),
@@ -192,7 +200,8 @@ impl Generator {
         };
         completion.prompt_ms = started.elapsed().as_millis() as u64;
         let answering = Instant::now();
-        self.answer(request, logits, &mut completion, hear);
+        let sampler = Sampler::new(&request.sampling, seed);
+        self.answer(answer, (sampler, logits), request.max_tokens, &mut completion, hear)?;
         completion.answer_ms = answering.elapsed().as_millis() as u64;
         Ok(completion)
     }
@@ -232,53 +241,59 @@ impl Generator {
 
     fn answer(
         &mut self,
-        request: &Request,
-        mut logits: Vec<f32>,
+        mut answer: Answer,
+        (mut sampler, mut logits): (Sampler, Vec<f32>),
+        tokens_max: Option<u32>,
         completion: &mut Completion,
         hear: &mut dyn FnMut(Piece) -> ControlFlow<()>,
-    ) {
-        let seed = request.sampling.seed.unwrap_or_else(chance);
-        let mut sampler = Sampler::new(&request.sampling, seed);
-        let mut stops = Stops::new(&request.stop);
-        let mut letters = Utf8Stream::default();
+    ) -> Result<(), LanguageError> {
         let room = self.cache.capacity() - self.known.len();
-        let limit = request.max_tokens.map_or(room, |tokens| (tokens as usize).min(room));
-        loop {
+        let limit = tokens_max.map_or(room, |tokens| (tokens as usize).min(room));
+        completion.finish_reason = loop {
             if completion.completion_tokens >= limit {
-                completion.finish_reason = FinishReason::Length;
-                break;
+                break FinishReason::Length;
             }
             sampler.penalize(&mut logits, &self.known);
-            let Some(token) = sampler.choose(&logits, &mut |_| true) else { break };
+            let vocabulary = &self.vocabulary;
+            let chosen = sampler.choose(&logits, &mut |token| answer.allows(vocabulary, token));
+            let token = chosen.ok_or(LanguageError::NoToken)?;
             completion.completion_tokens += 1;
-            if self.vocabulary.is_end(token) {
-                break;
+            if vocabulary.is_end(token) {
+                break FinishReason::Stop;
             }
-            let bytes = if self.vocabulary.is_control(token) { &[] } else { self.vocabulary.bytes(token) };
-            let text = stops.push(&letters.push(bytes));
-            if tell(text, completion, hear).is_break() {
-                completion.finish_reason = FinishReason::Canceled;
-                return;
+            answer.push(vocabulary, token);
+            if tell(&mut answer, completion, hear).is_break() {
+                break FinishReason::Canceled;
             }
-            if stops.is_over() {
-                return;
+            if answer.is_over() {
+                break FinishReason::Stop;
             }
             self.pass(&[token], Some(&mut logits));
-        }
-        let rest = stops.push(&letters.finish());
-        let held = stops.finish();
-        if tell(rest + &held, completion, hear).is_break() {
+        };
+        answer.finish();
+        if completion.finish_reason != FinishReason::Canceled && tell(&mut answer, completion, hear).is_break() {
             completion.finish_reason = FinishReason::Canceled;
         }
+        completion.calls = answer.calls;
+        if completion.finish_reason == FinishReason::Stop && !completion.calls.is_empty() {
+            completion.finish_reason = FinishReason::ToolCalls;
+        }
+        Ok(())
     }
 }
 
-fn tell(text: String, completion: &mut Completion, hear: &mut dyn FnMut(Piece) -> ControlFlow<()>) -> ControlFlow<()> {
-    if text.is_empty() {
-        return ControlFlow::Continue(());
+fn tell(
+    answer: &mut Answer,
+    completion: &mut Completion,
+    hear: &mut dyn FnMut(Piece) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    for piece in answer.pieces() {
+        if let Piece::Text(text) = &piece {
+            completion.text.push_str(text);
+        }
+        hear(piece)?;
     }
-    completion.text.push_str(&text);
-    hear(Piece::Text(text))
+    ControlFlow::Continue(())
 }
 
 /// A seed that nobody knows; the same one every time on a machine without any chance.

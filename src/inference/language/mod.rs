@@ -8,10 +8,15 @@
 //! Who may do what: whoever owns a [`Generator`] asks it one question at a time (a lane, or a worker process). Absent on purpose:
 //! where files come from, several conversations at once, and thoughts as something else than text.
 
+mod answer;
+#[cfg(test)]
+mod answer_tests;
 mod attention;
 mod cache;
+mod gate;
 mod generator;
 mod gguf;
+mod grammar;
 mod model;
 mod prompt;
 mod rope;
@@ -25,8 +30,10 @@ mod vocabulary;
 mod weights;
 mod wire;
 
+pub use answer::AnswerError;
 pub use generator::{Config, Generator, LanguageError, Memory, estimate};
 pub use gguf::GgufError;
+pub use grammar::SchemaError;
 pub use prompt::PromptError;
 pub use shape::{Architecture, Shape, ShapeError};
 pub use template::TemplateError;

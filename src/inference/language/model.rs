@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::inference::kernel::quant::{Matrix, Vectors, multiply};
 use crate::inference::language::attention::{Heads, attend};

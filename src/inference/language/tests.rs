@@ -49,7 +49,7 @@ fn golden(name: &str) -> Golden {
     serde_json::from_str(&text).expect("golden json")
 }
 
-fn gguf(name: &str) -> Arc<Gguf> {
+pub(super) fn gguf(name: &str) -> Arc<Gguf> {
     let bytes = std::fs::read(path(&format!("{name}.gguf"))).expect("a golden model");
     Arc::new(Gguf::read(Bytes::Owned(bytes)).expect("gguf"))
 }
@@ -95,13 +95,13 @@ fn every_family_is_as_sure_as_the_reference_and_goes_on_as_it_does() {
             let spread = deviation(&case.logits);
             let distances = logits.iter().zip(&case.logits).map(|(ours, theirs)| (ours - theirs).powi(2));
             let error = (distances.sum::<f32>() / logits.len() as f32).sqrt() / spread;
-            let tolerance = if name.contains("f16") || name.contains("f32") { 0.003 } else { 0.06 };
+            let tolerance = if name.contains("f16") || name.contains("f32") { 0.003 } else { 0.1 };
             assert!(error < tolerance, "{name} {number}: the relative error is {error}");
             println!("{name} {number}: relative error {error:.5}");
             let steps = case.greedy.iter().zip(&case.margins);
             for (position, (token, margin)) in (case.tokens.len()..).zip(steps) {
                 // Where the reference itself is nearly undecided, the paths may part.
-                if *margin < 4.0 * tolerance * spread {
+                if *margin < 2.0 * tolerance * spread {
                     break;
                 }
                 assert_eq!(best(&logits), *token, "{name} {number} at {position}");
