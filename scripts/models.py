@@ -37,6 +37,8 @@ SHA256 = {
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
 }
 TOKENS_MAX = 256
+# What the published files do not say in a place where our embedder looks.
+OURS = {"space": "all-minilm-l6-v2", "pooling": "mean", "tokens_max": TOKENS_MAX}
 CONTRIB = "com.microsoft"
 EPSILON = 1e-12
 # Channels louder than this many times the median channel are calmed.
@@ -332,6 +334,7 @@ def make(source: str | None):
         (BUNDLED / "model.onnx").write_bytes(made[0])
         for name in ("tokenizer.json", "config.json"):
             (BUNDLED / name).write_bytes((folder / name).read_bytes())
+        (BUNDLED / "embedding.json").write_text(json.dumps(OURS, indent=2) + "\n")
         published = open_session(build(weights, None).SerializeToString())
         bundled = open_session(made[0])
         vectors = embed(published, tokenizer, sentences["golden"])
@@ -347,7 +350,7 @@ def make(source: str | None):
 def record(model: bytes, table: list[str]):
     """Writes the figures of this run between the marks in PROVENANCE.md."""
     sizes = [f"- `{name}`: {len(data)} bytes, SHA-256 `{hashlib.sha256(data).hexdigest()}`"
-             for name, data in (("model.onnx", model), *((n, (BUNDLED / n).read_bytes()) for n in ("tokenizer.json", "config.json")))]
+             for name, data in (("model.onnx", model), *((n, (BUNDLED / n).read_bytes()) for n in ("tokenizer.json", "config.json", "embedding.json")))]
     path = BUNDLED / "PROVENANCE.md"
     text = path.read_text()
     for mark, lines in (("files", sizes), ("quality", table)):

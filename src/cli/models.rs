@@ -60,6 +60,7 @@ enum Action {
     },
     /// Read models again and compare them with what was published; all that are here when none is named.
     Verify {
+        /// Which ones.
         models: Vec<String>,
         /// Print JSON.
         #[arg(long)]
@@ -67,11 +68,15 @@ enum Action {
     },
     /// Take models away.
     Remove {
+        /// Which ones.
         #[arg(required = true)]
         models: Vec<String>,
     },
     /// Print the folder of a model, or of all.
-    Path { model: Option<String> },
+    Path {
+        /// Which one.
+        model: Option<String>,
+    },
 }
 
 impl Args {

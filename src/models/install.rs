@@ -12,7 +12,7 @@ use crate::models::fetch::{Expected, Fetcher, forget};
 use crate::models::manifest::{ModelFile, Source};
 use crate::models::progress::{Listener, Meter, Stage};
 use crate::models::record::{Record, RecordedFile, digest, plain_len};
-use crate::models::{Entry, Installed, Memory, PARTIAL, Store, StoreError, archive, fit, free_bytes, package};
+use crate::models::{Entry, Installed, Memory, PARTIAL, Store, StoreError, Task, archive, fit, free_bytes, package};
 
 const LOCK_FILE: &str = ".lock";
 /// What an installation leaves free for the house.
@@ -20,6 +20,7 @@ const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
 const COPY_BYTES: usize = 256 * 1024;
 /// Below a model's partial folder: whole packages, until their files are out.
 const PACKAGES: &str = "packages";
+const DESCRIPTION_FILE: &str = "embedding.json";
 
 /// How to install.
 #[derive(Clone, Default, Debug)]
@@ -57,7 +58,7 @@ impl Store {
             listener,
         };
         let record = job.run()?;
-        put_in_place(&record, &work, &self.own_folder(entry))?;
+        put_in_place(entry, &record, &work, &self.own_folder(entry))?;
         self.locate(&entry.id)
     }
 
@@ -344,13 +345,13 @@ fn is_hard(error: &FetchError) -> bool {
 }
 
 /// Under its name at once, in exchange for what was there.
-fn put_in_place(record: &Record, work: &Path, own: &Path) -> Result<(), StoreError> {
+fn put_in_place(entry: &Entry, record: &Record, work: &Path, own: &Path) -> Result<(), StoreError> {
     let failed = |attempt, path: &Path| {
         let path = path.to_owned();
         move |source| StoreError::File { attempt, path, source }
     };
     clear(record, work).map_err(failed("tidy", work))?;
-    record.write(work).map_err(failed("write", work))?;
+    describe(entry, work).and_then(|()| record.write(work)).map_err(failed("write", work))?;
     File::open(work).and_then(|folder| folder.sync_all()).map_err(failed("write", work))?;
     if own.is_dir() {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -371,6 +372,26 @@ fn put_in_place(record: &Record, work: &Path, own: &Path) -> Result<(), StoreErr
     let _ = fs::remove_dir_all(work);
     let _ = work.parent().filter(|folder| folder.ends_with(PARTIAL)).map(fs::remove_dir);
     Ok(())
+}
+
+/// Writes down for the embedder what the list knows and the published files may not say (`inference::embed` reads it).
+fn describe(entry: &Entry, work: &Path) -> io::Result<()> {
+    let path = work.join(DESCRIPTION_FILE);
+    if entry.task != Task::Embedding || plain_len(&path).is_some() {
+        return Ok(());
+    }
+    let mut text = serde_json::Map::new();
+    let mut put = |name: &str, value: serde_json::Value| {
+        if !value.is_null() {
+            text.insert(name.to_owned(), value);
+        }
+    };
+    put("space", entry.space.clone().into());
+    put("pooling", serde_json::to_value(entry.pooling)?);
+    put("tokens_max", entry.tokens_max.into());
+    put("query_prefix", entry.query_prefix.clone().into());
+    put("passage_prefix", entry.passage_prefix.clone().into());
+    fs::write(path, serde_json::to_vec_pretty(&text)?)
 }
 
 /// Takes out of the work folder what is no part of the model.

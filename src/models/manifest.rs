@@ -90,6 +90,9 @@ pub struct Entry {
     /// Longer texts are cut for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_max: Option<usize>,
+    /// Name of its space of vectors: variants of one model share it, and their vectors may be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<String>,
     /// What stands before a question, as the model was trained.
     #[serde(default)]
     pub query_prefix: String,

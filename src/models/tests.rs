@@ -181,6 +181,23 @@ fn a_model_is_fetched_checked_and_there_under_every_name() {
 }
 
 #[test]
+fn the_embedder_is_told_what_the_list_knows() {
+    let home = tempfile::tempdir().expect("a folder");
+    let stick = home.path().join("toy");
+    fs::create_dir(&stick).expect("a folder");
+    fs::write(stick.join("model.onnx"), "x").expect("written");
+    let list = list(&[file("model.onnx", Some(b"x"), "")]);
+    let known = "task = \"embedding\"\ndims = 3\npooling = \"cls\"\nspace = \"s\"\nquery_prefix = \"q: \"";
+    let store = store(&home.path().join("models"), &list.replace("task = \"vad\"", known));
+    let options = Options { from: Some(stick), force: false };
+    let installed = store.install("toy", &options, &mut |_| ControlFlow::Continue(())).expect("installed");
+    let text = fs::read_to_string(installed.file("embedding.json")).expect("written");
+    let said: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let expected = serde_json::json!({ "space": "s", "pooling": "cls", "query_prefix": "q: ", "passage_prefix": "" });
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn a_broken_connection_is_gone_on_from_and_so_is_a_stopped_installation() {
     let home = tempfile::tempdir().expect("a folder");
     let body = weights();
