@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the small Whisper of the tests, and what the reference implementation says to it.
 
     whisper_reference.py train  FOLDER   # trains from nothing: half an hour on one core

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
+use rayon::prelude::{IntoParallelIterator, ParallelIterator};
 
 use crate::inference::kernel::aligned::Aligned;
 use crate::inference::kernel::f32_tile::{Finish as TileFinish, Tile, VECTORS, multiply as multiply_tile, rows_max};

@@ -172,8 +172,11 @@ unsafe fn pair<L: Lanes>(sums: [L; VECTORS], a: f32, b: *const f32) -> [L; VECTO
 }
 
 /// Adds the bias, activates and stores one row of sums.
+///
+/// # Safety
+/// As for [`multiply`]; `sums` has as many floats as a panel is wide.
 #[inline(always)]
-unsafe fn finish<L: Lanes>(tile: &Tile, row: usize, sums: *mut f32) {
+pub unsafe fn finish<L: Lanes>(tile: &Tile, row: usize, sums: *mut f32) {
     // SAFETY: the caller's promise; there are as many sums as a panel is wide.
     unsafe {
         let to = tile.c.add(row * tile.c_stride);

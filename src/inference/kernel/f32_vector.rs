@@ -28,12 +28,24 @@ pub fn log_sum_exp(row: &[f32]) -> f32 {
     result
 }
 
+/// Brings floats to bytes from -127 to 127, the largest magnitude to 127; gives what a byte is worth, and the bytes' sum.
+pub fn to_bytes(from: &[f32], to: &mut [i8], scale: &mut f32) -> i32 {
+    assert_eq!(from.len(), to.len(), "invariant: a byte per float");
+    let mut sum = 0.0;
+    // SAFETY: both have the given length.
+    unsafe { to_bytes_on(Isa::detect(), from.as_ptr(), from.len(), to.as_mut_ptr(), (&raw mut *scale, &raw mut sum)) }
+    sum as i32
+}
+
 /// Epsilon of Whisper's layer normalization (PyTorch's default).
 const EPSILON: f32 = 1e-5;
 
 for_every_isa! { fn softmax_on(row: *mut f32, len: usize, scale: f32) = softmax_body }
 for_every_isa! {
     fn layer_norm_on(from: *const f32, weight: *const f32, bias: *const f32, to: *mut f32, len: usize) = layer_norm_body
+}
+for_every_isa! {
+    fn to_bytes_on(from: *const f32, len: usize, to: *mut i8, results: (*mut f32, *mut f32)) = to_bytes_body
 }
 for_every_isa! { fn log_sum_exp_on(row: *const f32, len: usize, result: *mut f32) = log_sum_exp_body }
 
@@ -171,6 +183,46 @@ unsafe fn log_sum_exp_body<L: Lanes>(row: *const f32, len: usize, result: *mut f
     }
 }
 
+#[inline(always)]
+unsafe fn to_bytes_body<L: Lanes>(from: *const f32, len: usize, to: *mut i8, (scale, sum): (*mut f32, *mut f32)) {
+    // SAFETY: the caller's promise: `len` floats and bytes, and places for the results.
+    unsafe {
+        let zero = L::splat(0.0);
+        let mut most = zero;
+        let mut at = 0;
+        while at < len {
+            let value = load_up_to::<L>(from.add(at), len - at);
+            most = most.max(value).max(zero.minus(value));
+            at += L::COUNT;
+        }
+        let most = most.largest();
+        let factor = L::splat(if most > 0.0 { 127.0 / most } else { 0.0 });
+        // Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the pattern.
+        let magic = L::splat(12_582_912.0);
+        let mut total = zero;
+        at = 0;
+        while at < len {
+            let shifted = magic.fma(load_up_to::<L>(from.add(at), len - at), factor);
+            total = total.plus(shifted.minus(magic));
+            let mut lanes = [0.0_f32; 16];
+            shifted.store(lanes.as_mut_ptr());
+            for (lane, value) in lanes.iter().enumerate().take(L::COUNT.min(len - at)) {
+                *to.add(at + lane) = value.to_bits() as i8;
+            }
+            at += L::COUNT;
+        }
+        *scale = most / 127.0;
+        *sum = total.sum();
+    }
+}
+
+/// A full vector where there is one; zeros behind the last float.
+#[inline(always)]
+unsafe fn load_up_to<L: Lanes>(from: *const f32, count: usize) -> L {
+    // SAFETY: the caller's promise: `count` floats at `from`.
+    unsafe { if count >= L::COUNT { L::load(from) } else { load_some(from, count, 0.0) } }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -213,6 +265,21 @@ mod tests {
                     prop_assert!(close(*to, (from - mean) / (variance + EPSILON).sqrt() * 0.5 + 0.25, 1e-3), "{isa:?}");
                 }
                 prop_assert!(close(result, sum.ln() as f32, 1e-5));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_are_worth_what_they_were(row in proptest::collection::vec(-9.0_f32..9.0, 1..40)) {
+            for isa in Isa::all() {
+                let (mut bytes, mut scale, mut sum) = (vec![0; row.len()], 0.0, 0.0);
+                // SAFETY: both have one length.
+                unsafe { to_bytes_on(isa, row.as_ptr(), row.len(), bytes.as_mut_ptr(), (&raw mut scale, &raw mut sum)) };
+                for (byte, value) in bytes.iter().zip(&row) {
+                    prop_assert!((f32::from(*byte) * scale - value).abs() <= scale * 0.501 && *byte > -128);
+                }
+                prop_assert_eq!(bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>(), sum as i32);
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Methods are `unsafe` because the processor must have the instructions; [`Isa::detect`] says which it has.
 
 #![allow(unsafe_code, reason = "vector instructions")]
+#![allow(clippy::missing_safety_doc, reason = "said once for all methods")]
 
 use std::sync::OnceLock;
 

@@ -3,11 +3,13 @@
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vaddq_s32, vaddvq_f32, vdivq_f32, vdupq_n_f32, vdupq_n_s32, vfmaq_f32, vld1q_f32,
-    vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32, vreinterpretq_f32_s32, vreinterpretq_s32_f32, vshlq_n_s32, vst1q_f32,
-    vsubq_f32,
+    float32x4_t, int32x4_t, vaddq_f32, vaddq_s32, vaddvq_f32, vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s32,
+    vfmaq_f32, vget_low_s8, vld1q_f32, vld1q_s8, vmaxq_f32, vmaxvq_f32, vminq_f32, vmull_high_s8, vmull_s8, vmulq_f32,
+    vpaddlq_s16, vpaddq_s32, vreinterpretq_f32_s32, vreinterpretq_s8_s32, vreinterpretq_s32_f32, vshlq_n_s32,
+    vst1q_f32, vsubq_f32,
 };
 
+use crate::inference::kernel::int8_tile::Dots;
 use crate::inference::kernel::lanes::Lanes;
 
 /// The pattern of 1.0.
@@ -85,5 +87,31 @@ impl Lanes for Quarter {
     unsafe fn largest(self) -> f32 {
         // SAFETY: the caller's promise.
         unsafe { vmaxvq_f32(self.0) }
+    }
+}
+
+/// Eight products at a time, without the dot products that younger processors have: the Jetson Nano has none.
+impl Dots for Quarter {
+    type Sums = int32x4_t;
+    const OFFSET: i32 = 0;
+    #[inline(always)]
+    unsafe fn start(sum: i32) -> int32x4_t {
+        // SAFETY: the caller's promise.
+        unsafe { vdupq_n_s32(sum) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sums: int32x4_t, weights: *const i8, a: i32) -> int32x4_t {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (weights, a) = (vld1q_s8(weights), vreinterpretq_s8_s32(vdupq_n_s32(a)));
+            let low = vpaddlq_s16(vmull_s8(vget_low_s8(weights), vget_low_s8(a)));
+            let high = vpaddlq_s16(vmull_high_s8(weights, a));
+            vaddq_s32(sums, vpaddq_s32(low, high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn floats(sums: int32x4_t) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { vcvtq_f32_s32(sums) })
     }
 }

@@ -8,6 +8,8 @@ pub mod aligned;
 pub mod f32_matrix;
 mod f32_tile;
 pub mod f32_vector;
+pub mod int8_matrix;
+mod int8_tile;
 pub mod lanes;
 #[cfg(target_arch = "aarch64")]
 mod lanes_neon;

@@ -136,7 +136,8 @@ impl<'a, E: Engine> Course<'a, E> {
     }
 
     fn hear(&self, samples: &[f32], positions: usize) -> Result<E::Heard, WhisperError> {
-        self.engine.hear(&self.parts.mel.hear(samples, self.parts.window(), 2 * positions))
+        let (parts, engine) = (self.parts, self.engine);
+        parts.pool.install(|| engine.hear(&parts.mel.hear(samples, parts.window(), 2 * positions)))
     }
 
     /// Positions that are heard for so many samples.

@@ -7,7 +7,7 @@ use crate::inference::whisper::course::{Course, Listener};
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::mel::RATE;
 use crate::inference::whisper::slices::Slices;
-use crate::inference::whisper::{Hearer, Model, Options, Progress, Whisper};
+use crate::inference::whisper::{Model, Options, Progress, Whisper};
 
 /// Samples that are kept at most: callers that bring more before they [`Live::advance`] are told how many were taken.
 const SAMPLES_MAX: usize = 120 * RATE;
@@ -49,7 +49,7 @@ impl<'a> Live<'a> {
     }
 
     /// Understands whole windows for good; the listener hears their phrases.
-    pub fn advance(&mut self, listener: Hearer<'_>) -> Result<(), WhisperError> {
+    pub fn advance(&mut self, listener: Listener<'_>) -> Result<(), WhisperError> {
         while self.is_due() {
             self.step(listener)?;
         }
@@ -59,18 +59,14 @@ impl<'a> Live<'a> {
     /// What the samples so far sound like; nothing is decided by it, and more samples may change it.
     pub fn guess(&mut self) -> Result<Vec<Segment>, WhisperError> {
         let (samples, at_s) = (&self.samples, seconds(self.passed));
-        let whisper = self.whisper;
-        let course = &mut self.course;
-        whisper.pool.install(|| {
-            let quiet: Listener<'_> = &mut |_| ControlFlow::Continue(());
-            match course {
-                AnyCourse::Slices(course) => course.guess(samples, at_s, quiet),
-            }
-        })
+        let quiet: Listener<'_> = &mut |_| ControlFlow::Continue(());
+        match &mut self.course {
+            AnyCourse::Slices(course) => course.guess(samples, at_s, quiet),
+        }
     }
 
     /// Understands the rest. The transcript has everything since the beginning.
-    pub fn finish(mut self, listener: Hearer<'_>) -> Result<Transcript, WhisperError> {
+    pub fn finish(mut self, listener: Listener<'_>) -> Result<Transcript, WhisperError> {
         let total = self.passed + self.samples.len();
         while !self.samples.is_empty() {
             self.step(listener)?;
@@ -81,13 +77,11 @@ impl<'a> Live<'a> {
         Ok(Transcript { language, duration_s: seconds(total), segments: self.segments })
     }
 
-    fn step(&mut self, listener: Hearer<'_>) -> Result<(), WhisperError> {
+    fn step(&mut self, listener: Listener<'_>) -> Result<(), WhisperError> {
         let (samples, at_s) = (&self.samples, seconds(self.passed));
-        let whisper = self.whisper;
-        let course = &mut self.course;
-        let window = whisper.pool.install(|| match course {
-            AnyCourse::Slices(course) => course.window(samples, at_s, listener),
-        })?;
+        let window = match &mut self.course {
+            AnyCourse::Slices(course) => course.window(samples, at_s, listener)?,
+        };
         self.samples.drain(..window.advance);
         self.passed += window.advance;
         let total_s = seconds(self.passed + self.samples.len());

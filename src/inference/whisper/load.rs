@@ -1,6 +1,7 @@
 //! From a folder to a model in memory: numbers first, then whether it fits, then the weights.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -90,10 +91,11 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
         .thread_name(|index| format!("whisper-{index}"))
         .build()
         .map_err(|source| WhisperError::Threads { source })?;
-    let model = pool.install(|| match config.device.as_str() {
-        "cpu" => Slices::load(&mut weights, &shape, precision).map(Model::Slices),
+    let pool = Arc::new(pool);
+    let model = match config.device.as_str() {
+        "cpu" => Slices::load(&mut weights, &shape, precision, Arc::clone(&pool)).map(Model::Slices),
         name => Err(WhisperError::UnknownDevice { name: name.to_owned() }),
-    })?;
+    }?;
     let is_multilingual = habits.is_multilingual.unwrap_or(shape.vocab_size != ENGLISH_VOCABULARY);
     let alignment = match &habits.alignment_heads {
         Some(heads) if !heads.is_empty() => heads.clone(),
@@ -103,7 +105,7 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
             .collect(),
     };
     let mel = MelMaker::new(shape.num_mel_bins);
-    Ok(Whisper { model, parts: Parts { shape, habits, vocabulary, mel, is_multilingual, alignment }, pool })
+    Ok(Whisper { model, parts: Parts { shape, habits, vocabulary, mel, is_multilingual, alignment, pool } })
 }
 
 /// Memory that can be had without swapping; none where the system does not say.

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
@@ -110,7 +110,7 @@ impl MelMaker {
 /// The sample `place - WINDOW / 2` of a recording that is reflected at its beginning and at the end of the window.
 fn sample(samples: &[f32], window: usize, place: usize) -> f32 {
     let half = WINDOW / 2;
-    let at = if place < half { half - place } else { place - half };
+    let at = place.abs_diff(half);
     let at = if at >= window { (2 * window).saturating_sub(2 + at) } else { at };
     let value = samples.get(at).copied().unwrap_or(0.0);
     if value.is_finite() { value.clamp(-SAMPLE_MAX, SAMPLE_MAX) } else { 0.0 }

@@ -29,6 +29,9 @@ mod weights;
 mod words;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rayon::ThreadPool;
 
 use crate::inference::transcript::Transcript;
 
@@ -47,15 +50,11 @@ pub use load::{Config, Estimate};
 pub use options::{AudioContext, Options, Progress};
 pub use slices::Precision;
 
-/// Who is told about progress, on the model's own threads, and may stop the work.
-pub type Hearer<'a> = &'a mut (dyn FnMut(Progress) -> ControlFlow<()> + Send);
-
 /// A model in memory, with its threads.
 #[derive(Debug)]
 pub struct Whisper {
     model: Model,
     parts: Parts,
-    pool: rayon::ThreadPool,
 }
 
 #[derive(Debug)]
@@ -73,6 +72,7 @@ pub struct Parts {
     is_multilingual: bool,
     /// Layer and head of the cross attention that follows time.
     alignment: Vec<(usize, usize)>,
+    pool: Arc<ThreadPool>,
 }
 
 impl Parts {
@@ -111,19 +111,19 @@ impl Whisper {
         &self,
         samples: &[f32],
         options: &Options,
-        listener: Hearer<'_>,
+        listener: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Transcript, WhisperError> {
-        self.pool.install(|| match &self.model {
+        match &self.model {
             Model::Slices(engine) => transcribe(engine, &self.parts, samples, (options, listener)),
-        })
+        }
     }
 
     /// The languages the model knows with their probabilities for the first thirty seconds, likeliest first.
     pub fn languages(&self, samples: &[f32]) -> Result<Vec<(String, f32)>, WhisperError> {
         let options = Options::default();
-        let mut shares = self.pool.install(|| match &self.model {
-            Model::Slices(engine) => Course::new(engine, &self.parts, &options)?.languages(samples),
-        })?;
+        let mut shares = match &self.model {
+            Model::Slices(engine) => Course::new(engine, &self.parts, &options)?.languages(samples)?,
+        };
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
         Ok(shares)
     }

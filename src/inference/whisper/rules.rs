@@ -56,7 +56,7 @@ impl Rules {
         }
         if let Some(last) = said.iter().rev().find(|token| is_time(token)) {
             // A phrase may start when the one before ends, but it may not end when it starts.
-            let least = *last as usize + usize::from(!(last_is_time && !one_before_is_time));
+            let least = *last as usize + usize::from(!last_is_time || one_before_is_time);
             let least = least.min(scores.len());
             scores[first..least].fill(f32::NEG_INFINITY);
         }

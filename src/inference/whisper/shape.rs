@@ -83,7 +83,7 @@ impl Shape {
             }
         }
         for heads in [self.encoder_attention_heads, self.decoder_attention_heads] {
-            if self.d_model % heads != 0 || self.d_model / heads > HEAD_WIDTH_MAX {
+            if !self.d_model.is_multiple_of(heads) || self.d_model / heads > HEAD_WIDTH_MAX {
                 return Err(format!("{} does not divide into {heads} heads", self.d_model));
             }
         }

@@ -305,3 +305,21 @@ fn models_that_are_cut_or_of_another_kind_are_refused() {
     std::fs::write(copy.path().join("config.json"), wider).expect("written");
     assert!(matches!(load(), Err(WhisperError::Weights { .. })));
 }
+
+#[test]
+fn eight_bits_say_the_same_and_hardly_anything_else_is_likelier() {
+    let config = Config { folder: folder(), threads: 2, precision: Precision::Int8, ..Config::default() };
+    let whisper = Whisper::load(&config).expect("the model");
+    let mut tensors = Safetensors::open(&folder().join("tensors.safetensors")).expect("a file");
+    let Model::Slices(engine) = &whisper.model;
+    let golden = golden();
+    let heard = engine.hear(&whisper.parts.mel.hear(&of(&golden.scenes["english"]), 30 * RATE, 3000)).expect("heard");
+    let tokens = tensors.floats("tokens").expect("there");
+    let steps: Vec<Step> = tokens.iter().map(|token| Step { lane: 0, token: *token as u32 }).collect();
+    let mut scores = engine.say(&heard, &mut engine.tape(), &steps, &[5]).expect("scores");
+    let mut exact = tensors.floats("logits").expect("there").split_off(2 * engine.vocabulary());
+    for row in [&mut scores, &mut exact] {
+        crate::inference::kernel::f32_vector::softmax(row, 1.0);
+    }
+    assert!(distance(&scores, &exact) < 0.15, "{}", distance(&scores, &exact));
+}

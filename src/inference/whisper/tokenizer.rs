@@ -63,16 +63,6 @@ impl Vocabulary {
         self.languages.iter().find(|(known, _)| known == code).map(|(_, token)| *token)
     }
 
-    /// Whether the token is a time.
-    pub fn is_time(&self, token: u32) -> bool {
-        token >= self.first_time
-    }
-
-    /// Seconds from the beginning of the window.
-    pub fn seconds(&self, token: u32) -> f64 {
-        f64::from(token.saturating_sub(self.first_time)) * TIME_STEP_S
-    }
-
     /// The words of some tokens; everything that is no word is left out, and a character that was cut shows as `\u{FFFD}`.
     pub fn text(&self, tokens: &[u32]) -> String {
         let words: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.end).collect();

@@ -56,16 +56,6 @@ impl Weights {
         self.full_name(name).is_some()
     }
 
-    /// All names, as they stand in the file.
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = match &self.source {
-            Source::Safetensors(tensors) => tensors.names().map(str::to_owned).collect(),
-            Source::Gguf { content, .. } => content.tensor_infos.keys().cloned().collect(),
-        };
-        names.sort_unstable();
-        names
-    }
-
     /// Dimensions of a tensor, outermost first.
     pub fn dims(&self, name: &str) -> Option<Vec<usize>> {
         let name = self.full_name(name)?;
@@ -84,15 +74,6 @@ impl Weights {
         }
         let tensor = self.read_quantized(&name, &Device::Cpu)?;
         Ok(tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?)
-    }
-
-    /// The tensor as it is in a GGUF file; none in safetensors.
-    pub fn quantized(&mut self, name: &str, dims: &[usize], device: &Device) -> Result<Option<QTensor>, WhisperError> {
-        let name = self.checked_name(name, dims)?;
-        match &self.source {
-            Source::Safetensors(_) => Ok(None),
-            Source::Gguf { .. } => self.read_quantized(&name, device).map(Some),
-        }
     }
 
     fn read_quantized(&mut self, name: &str, device: &Device) -> Result<QTensor, WhisperError> {

@@ -1,6 +1,8 @@
 //! The decoder: says one token after another, listening to what was said before and to what was heard.
 
-use rayon::prelude::*;
+use rayon::prelude::{
+    IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator, ParallelIterator, ParallelSliceMut,
+};
 
 use crate::inference::kernel::f32_matrix::{Finish, Part, Rows, RowsMut, multiply};
 use crate::inference::kernel::f32_vector::softmax;

@@ -1,6 +1,6 @@
 //! The encoder: two convolutions, then layers in which every position listens to every other.
 
-use rayon::prelude::*;
+use rayon::prelude::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator, ParallelSliceMut};
 
 use crate::inference::kernel::f32_matrix::{Finish, Rows, RowsMut, multiply};
 use crate::inference::kernel::f32_vector::softmax;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::inference::kernel::f32_matrix::{Finish, Packed, Rows, RowsMut, multiply_on_all};
+use crate::inference::kernel::int8_matrix::PackedBytes;
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::weights::Weights;
 
@@ -23,6 +24,7 @@ pub enum Precision {
 #[derive(Debug)]
 pub(super) enum Linear {
     Floats(Packed),
+    Bytes(PackedBytes),
 }
 
 impl Linear {
@@ -45,7 +47,10 @@ impl Linear {
     }
 
     /// From weights as PyTorch keeps them: a row of `inputs` floats per output.
-    pub fn of(matrix: &[f32], bias: &[f32], inputs: usize, _precision: Precision) -> Self {
+    pub fn of(matrix: &[f32], bias: &[f32], inputs: usize, precision: Precision) -> Self {
+        if precision == Precision::Int8 {
+            return Self::Bytes(PackedBytes::from_weights(matrix, inputs, bias));
+        }
         let packed = Packed::from_weights(matrix, inputs);
         Self::Floats(if bias.is_empty() { packed } else { packed.with_bias(bias) })
     }
@@ -53,12 +58,14 @@ impl Linear {
     pub fn outputs(&self) -> usize {
         match self {
             Self::Floats(packed) => packed.width(),
+            Self::Bytes(packed) => packed.width(),
         }
     }
 
     fn inputs(&self) -> usize {
         match self {
             Self::Floats(packed) => packed.depth(),
+            Self::Bytes(packed) => packed.depth(),
         }
     }
 
@@ -70,6 +77,7 @@ impl Linear {
                 let rows = Rows { data: from, stride: packed.depth(), count };
                 multiply_on_all(rows, packed.whole(), RowsMut { data: to, stride: packed.width() }, finish);
             }
+            Self::Bytes(packed) => packed.multiply(from, RowsMut { data: to, stride: packed.width() }, finish),
         }
     }
 
@@ -77,6 +85,7 @@ impl Linear {
     pub fn row(&self, output: usize, to: &mut [f32]) {
         match self {
             Self::Floats(packed) => to.iter_mut().zip(packed.column(output)).for_each(|(to, value)| *to = value),
+            Self::Bytes(packed) => to.iter_mut().zip(packed.column(output)).for_each(|(to, value)| *to = value),
         }
     }
 }

@@ -9,6 +9,10 @@ mod encoder;
 mod linear;
 mod past;
 
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
 use crate::inference::kernel::f32_matrix::{Finish, Packed, Rows, RowsMut, multiply_on_all};
 use crate::inference::whisper::engine::{Engine, Step};
 use crate::inference::whisper::error::WhisperError;
@@ -29,6 +33,7 @@ pub struct Slices {
     shape: Shape,
     encoder: Encoder,
     decoder: Decoder,
+    pool: Arc<ThreadPool>,
 }
 
 /// Keys and values of one layer's cross attention, by head.
@@ -57,15 +62,21 @@ impl Memory {
 }
 
 impl Slices {
-    pub fn load(weights: &mut Weights, shape: &Shape, precision: Precision) -> Result<Self, WhisperError> {
+    pub fn load(
+        weights: &mut Weights,
+        shape: &Shape,
+        precision: Precision,
+        pool: Arc<ThreadPool>,
+    ) -> Result<Self, WhisperError> {
         let encoder = Encoder::load(weights, shape, precision)?;
         let decoder = Decoder::load(weights, shape, precision)?;
-        Ok(Self { shape: shape.clone(), encoder, decoder })
+        Ok(Self { shape: shape.clone(), encoder, decoder, pool })
     }
 
+    #[cfg(test)]
     /// The encoder's output: `d_model` floats per position.
     pub fn encode(&self, mel: &Mel) -> Vec<f32> {
-        self.encoder.run(mel)
+        self.pool.install(|| self.encoder.run(mel))
     }
 }
 
@@ -82,7 +93,7 @@ impl Engine for Slices {
     }
 
     fn hear(&self, mel: &Mel) -> Result<Heard, WhisperError> {
-        Ok(self.decoder.listen(&self.encoder.run(mel)))
+        Ok(self.pool.install(|| self.decoder.listen(&self.encoder.run(mel))))
     }
 
     fn tape(&self) -> Past {
@@ -90,7 +101,7 @@ impl Engine for Slices {
     }
 
     fn say(&self, heard: &Heard, tape: &mut Past, steps: &[Step], wanted: &[usize]) -> Result<Vec<f32>, WhisperError> {
-        Ok(self.decoder.say(heard, tape, steps, wanted))
+        Ok(self.pool.install(|| self.decoder.say(heard, tape, steps, wanted)))
     }
 
     fn keep(&self, tape: &mut Past, from: &[usize]) -> Result<(), WhisperError> {
@@ -101,7 +112,7 @@ impl Engine for Slices {
     fn attend(&self, heard: &Heard, tokens: &[u32], heads: &[(usize, usize)]) -> Result<Vec<f32>, WhisperError> {
         let steps: Vec<_> = tokens.iter().map(|token| Step { lane: 0, token: *token }).collect();
         let mut capture = Capture::new(heads, steps.len(), heard.positions);
-        self.decoder.run(heard, &mut self.tape(), &steps, Some(&mut capture));
+        self.pool.install(|| self.decoder.run(heard, &mut self.tape(), &steps, Some(&mut capture)));
         Ok(capture.shares)
     }
 }
