@@ -8,6 +8,7 @@ pub mod embed;
 pub mod kernel;
 pub mod language;
 pub mod onnx;
+pub mod speech;
 pub mod transcript;
 pub mod whisper;
 pub mod worker;

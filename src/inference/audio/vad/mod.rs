@@ -20,7 +20,7 @@ use std::path::PathBuf;
 pub use cut::Cut;
 pub use endpoint::{EndpointConfig, Endpointer, Event, Reason, Utterance};
 pub use energy::EnergyVad;
-pub use pieces::{PieceConfig, Pieces};
+pub use pieces::{PieceConfig, PieceError, Pieces};
 pub use silero::SileroVad;
 pub use spans::Spans;
 
