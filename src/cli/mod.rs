@@ -26,6 +26,7 @@ mod status;
 mod task;
 mod terminal;
 mod token;
+mod transcribe;
 mod version;
 
 #[cfg(test)]
@@ -105,6 +106,8 @@ commands! {
     Sessions(sessions),
     /// List, get, check and remove the models that run on this machine.
     Models(models),
+    /// Write down what is said in recordings.
+    Transcribe(transcribe),
     /// Show or replace the token that the web page and the API ask for.
     Token(token),
     /// Write everything worth keeping into one file, while the gateway runs.

@@ -116,7 +116,7 @@ impl Args {
 }
 
 /// The store of this home.
-fn open(terminal: &mut Terminal<'_>) -> Result<Store, Failure> {
+pub(super) fn open(terminal: &mut Terminal<'_>) -> Result<Store, Failure> {
     let paths = terminal.load_config()?.config.paths;
     let program = std::env::current_exe().ok();
     let mut config = StoreConfig::new(paths.state_dir.join("models"), bundled_folders(program.as_deref()));
