@@ -289,6 +289,7 @@ impl House {
             chain,
             guard: guard.clone(),
             readiness,
+            speech: api.speech.clone(),
             broker: handle,
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
@@ -300,7 +301,7 @@ impl House {
         let is_encrypted = dashboard_config.tls.is_some();
         let chat = Router::new(api::routes(), api, guard.clone()).with_uploads(api::UPLOADS);
         let chat = Server::start(chat_config, listeners, Arc::new(chat), edges.clone())?;
-        let pages = Router::new(dashboard::routes(), dashboard, guard);
+        let pages = Router::new(dashboard::routes(), dashboard, guard).with_uploads(dashboard::UPLOADS);
         let pages = Server::start(dashboard_config, listeners, Arc::new(pages), edges.clone())?;
         state::write_doors(
             &config.paths,

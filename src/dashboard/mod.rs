@@ -19,6 +19,7 @@ mod tasks;
 mod trace;
 mod ui;
 mod view;
+mod voice;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 use crate::agent::Decider;
 use crate::api::Readiness;
+use crate::api::port::Speech;
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::channel::Intake;
@@ -37,6 +39,9 @@ use crate::http::{Access, Guard, Handler, Method, Request, Response, Route, erro
 use crate::link::mqtt::MqttHandle;
 use crate::provider::Chain;
 use crate::scheduler::Scheduler;
+
+/// Paths that take recordings.
+pub const UPLOADS: &[&str] = &["/api/v1/voice/transcribe"];
 
 /// What the routes need. It has many fields because the dashboard shows everything; each route takes the one or two it uses.
 pub struct Dashboard {
@@ -51,6 +56,8 @@ pub struct Dashboard {
     pub chain: Arc<Chain>,
     pub guard: Arc<Guard>,
     pub readiness: Arc<dyn Readiness>,
+    /// What understands recordings; that of the API.
+    pub speech: Arc<dyn Speech>,
     pub broker: Option<MqttHandle>,
     pub started: Instant,
     pub agent_id: String,
@@ -120,6 +127,7 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Get, "/api/v1/sessions", Token, "Conversations, newest first.", |it, _| Box::pin(sessions::list(it))),
         route(Get, "/api/v1/sessions/{key}", Token, "What was said: ?limit.", |it, request| Box::pin(sessions::one(it, request))),
         route(Delete, "/api/v1/sessions/{key}", Token, "Forget it.", |it, request| Box::pin(sessions::delete(it, request))),
+        route(Post, "/api/v1/voice/transcribe", Token, "A recording, as the body, to text: ?language.", |it, request| Box::pin(voice::transcribe(it, request))),
         route(Post, "/api/v1/backup", Token, "A consistent copy of the database, as one file.", |it, _| Box::pin(backup::stream(it))),
     ]
 }

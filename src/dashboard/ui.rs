@@ -70,6 +70,7 @@ const ASSETS: &[Asset] = assets! {
     "login.js": SCRIPT,
     "main.js": SCRIPT,
     "memory.js": SCRIPT,
+    "mic.js": SCRIPT,
     "router.js": SCRIPT,
     "sse.js": SCRIPT,
     "status.js": SCRIPT,

@@ -5,6 +5,7 @@ import { ask, whenDone } from "./ask.js";
 import { mine, Reply } from "./chat-message.js";
 import { byId, fill, h, icon } from "./dom.js";
 import * as feed from "./feed.js";
+import * as mic from "./mic.js";
 import { strings } from "./strings.js";
 import { complain } from "./toast.js";
 import * as user from "./user.js";
@@ -35,7 +36,9 @@ export async function show() {
   else open(person);
 }
 
-export function hide() {}
+export function hide() {
+  mic.cancel();
+}
 
 /** @param {user.User} person */
 async function open(person) {
@@ -55,7 +58,7 @@ async function open(person) {
       event.preventDefault();
       submit(person, input);
     },
-  }, input, h("button", { id: "chat-send", type: "submit", class: "primary round", "aria-label": words.send }, icon("send")));
+  }, input, mic.microphone((text) => dictate(input, text)), h("button", { id: "chat-send", type: "submit", class: "primary round", "aria-label": words.send }, icon("send")));
   const change = h("button", { id: "chat-user", type: "button", class: "quiet small", onclick: () => user.choose(place, open) },
     strings.user.change(person.name));
   fill(place, h("div", { class: "chat" }, change, log, form));
@@ -195,6 +198,14 @@ function add(node) {
 function follow() {
   const log = byId("chat-log");
   if (log && log.scrollHeight - log.scrollTop - log.clientHeight < 240) log.scrollTop = log.scrollHeight;
+}
+
+/** Puts what was heard where it can be read and changed before it is sent. @param {HTMLTextAreaElement} input @param {string} text */
+function dictate(input, text) {
+  const before = input.value.trimEnd();
+  input.value = before ? `${before} ${text}` : text;
+  stretch(input);
+  input.focus();
 }
 
 /** @param {HTMLTextAreaElement} input */

@@ -56,6 +56,17 @@ export const strings = {
     me: "You",
     house: "KafClaw",
   },
+  mic: {
+    idle: "Speak",
+    recording: "Stop recording",
+    understanding: "Understanding what you said…",
+    insecure: "Browsers give a microphone to encrypted pages only. Open this page with https, or choose a recording.",
+    unsupported: "This browser cannot record. Choose a recording instead.",
+    refused: "This page may not use the microphone. Allow it in the browser, next to the address.",
+    none: "There is no microphone that works.",
+    short: "That was too short. Press once to start and once more to stop.",
+    nothing: "No words were understood.",
+  },
   routes: {
     intent: ["Intent", "Understood by the house itself, without a model"],
     local: ["Local model", "Answered by a model inside the house"],

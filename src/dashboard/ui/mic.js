@@ -1,0 +1,130 @@
+// The microphone: speech becomes text in the composer, which the person reads before it is sent. The house listens; no other
+// service hears it.
+
+import * as api from "./api.js";
+import { fill, h, icon } from "./dom.js";
+import { strings } from "./strings.js";
+import { complain, toast } from "./toast.js";
+
+const words = strings.mic;
+const ROUTE = "voice/transcribe";
+/** What browsers record, best first: Chromium and Firefox, old Firefox, Safari. */
+const KINDS = ["audio/webm;codecs=opus", "audio/ogg;codecs=opus", "audio/mp4"];
+/** Nobody says more in one breath; a forgotten microphone goes off. */
+const RECORDING_MS_MAX = 120_000;
+/** Shorter ones are slips of the finger. */
+const RECORDING_MS_MIN = 300;
+
+/**
+ * The button, and the chooser of files behind it where the browser gives no microphone.
+ * @param {(text: string) => void} hear @returns {HTMLElement}
+ */
+export function microphone(hear) {
+  const file = h("input", {
+    id: "chat-recording", type: "file", accept: "audio/*", capture: "user", hidden: true, tabindex: "-1", "aria-hidden": "true",
+    onchange: () => {
+      const [chosen] = file.files;
+      file.value = "";
+      if (chosen) understand(button, chosen, hear);
+    },
+  });
+  const button = h("button", {
+    id: "chat-mic", type: "button", class: "quiet round", "aria-pressed": "false",
+    onclick: () => toggle(button, file, hear),
+    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      if (event.key === "Escape" && recording) cancel();
+    },
+  });
+  look(button, "idle");
+  return h("span", { class: "mic" }, button, file);
+}
+
+/** @type {{ recorder: MediaRecorder, started: number, timer: ReturnType<typeof setTimeout>, isKept: boolean } | null} */
+let recording = null;
+let isAsking = false;
+
+/** @param {HTMLButtonElement} button @param {HTMLInputElement} file @param {(text: string) => void} hear */
+async function toggle(button, file, hear) {
+  if (recording) return stop();
+  if (isAsking) return;
+  if (!canRecord()) {
+    // Browsers give a microphone to encrypted pages only; a phone's own recorder works all the same.
+    toast(window.isSecureContext ? words.unsupported : words.insecure, "bad");
+    file.click();
+    return;
+  }
+  isAsking = true;
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, noiseSuppression: true } });
+    record(button, stream, hear);
+  } catch (error) {
+    const isRefused = error instanceof DOMException && (error.name === "NotAllowedError" || error.name === "SecurityError");
+    complain(new Error(isRefused ? words.refused : words.none));
+  } finally {
+    isAsking = false;
+  }
+}
+
+function canRecord() {
+  return window.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia) && typeof MediaRecorder === "function";
+}
+
+/** @param {HTMLButtonElement} button @param {MediaStream} stream @param {(text: string) => void} hear */
+function record(button, stream, hear) {
+  const mimeType = KINDS.find((kind) => MediaRecorder.isTypeSupported(kind));
+  const recorder = new MediaRecorder(stream, { ...(mimeType && { mimeType }), audioBitsPerSecond: 32_000 });
+  /** @type {Blob[]} */
+  const pieces = [];
+  const mine = { recorder, started: performance.now(), timer: setTimeout(stop, RECORDING_MS_MAX), isKept: true };
+  recorder.addEventListener("dataavailable", (event) => pieces.push(event.data));
+  recorder.addEventListener("stop", () => {
+    for (const track of stream.getTracks()) track.stop();
+    clearTimeout(mine.timer);
+    recording = null;
+    look(button, "idle");
+    if (!mine.isKept) return;
+    if (performance.now() - mine.started < RECORDING_MS_MIN) return toast(words.short, "bad");
+    understand(button, new Blob(pieces, { type: recorder.mimeType }), hear);
+  });
+  recording = mine;
+  // Pieces each second, so that little is lost if the browser is closed down on the way.
+  recorder.start(1000);
+  look(button, "recording");
+}
+
+function stop() {
+  if (recording?.recorder.state === "recording") recording.recorder.stop();
+}
+
+/** Ends a recording that nobody wants any more, also when the view is left. */
+export function cancel() {
+  if (!recording) return;
+  recording.isKept = false;
+  stop();
+}
+
+/** @param {HTMLButtonElement} button @param {Blob} blob @param {(text: string) => void} hear */
+async function understand(button, blob, hear) {
+  look(button, "understanding");
+  button.disabled = true;
+  try {
+    const { text } = await api.upload(ROUTE, blob);
+    if (text) hear(text);
+    else toast(words.nothing, "bad");
+  } catch (error) {
+    complain(error);
+  } finally {
+    button.disabled = false;
+    look(button, "idle");
+  }
+}
+
+/** @param {HTMLButtonElement} button @param {"idle" | "recording" | "understanding"} state */
+function look(button, state) {
+  button.dataset.state = state;
+  button.setAttribute("aria-pressed", String(state === "recording"));
+  button.setAttribute("aria-label", words[state]);
+  button.title = words[state];
+  button.setAttribute("aria-busy", String(state === "understanding"));
+  fill(button, icon(state === "recording" ? "stop" : "mic"));
+}
