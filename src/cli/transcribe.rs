@@ -273,7 +273,8 @@ mod tests {
     use crate::base::clock::Clock;
     use crate::inference::audio::testing::{fixture, noise, wav};
     use crate::inference::transcript::{Segment, Transcript};
-    use crate::inference::whisper::{Hearer, WhisperError};
+    use crate::inference::speech::Hearer;
+    use crate::inference::whisper::WhisperError;
 
     #[derive(clap::Parser)]
     struct Line {

@@ -10,10 +10,13 @@ use crate::inference::audio::vad::{Cut, EnergyVad, PieceConfig, PieceError, Piec
 use crate::inference::audio::{Stream, Warnings};
 use crate::inference::onnx;
 use crate::inference::transcript::{Segment, Transcript};
-use crate::inference::whisper::{Hearer, Options, Progress, Whisper, WhisperError};
+use crate::inference::whisper::{Options, Progress, Whisper, WhisperError};
 
 /// So much of what was said is told to the model with the next piece, in bytes; it remembers about as much.
 const BEFORE_BYTES_MAX: usize = 600;
+
+/// Who is told about progress, and may stop the work.
+pub type Hearer<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
 /// What finds speech before the model hears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
