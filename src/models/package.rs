@@ -72,7 +72,13 @@ pub(super) fn get(
     }
     fs::create_dir_all(folder).map_err(FetchError::file("make", folder))?;
     match registries.index(kind) {
-        Some(index) => from_index((fetcher, index), kind, package, folder, tell),
+        Some(index) => match from_index((fetcher, index), kind, package, folder, tell) {
+            // An index of the older kind, in HTML, which the programs can read.
+            Err(FetchError::Listing { source }) => {
+                from_program(kind, package, folder).map_err(|_| FetchError::Listing { source })
+            }
+            result => result,
+        },
         None => from_program(kind, package, folder),
     }
 }
