@@ -233,8 +233,13 @@ async fn guessing_locks_an_address_out_but_not_its_sessions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_beyond_the_limit_are_refused_and_large_answers_arrive_whole() {
     let house = house(|_| {});
-    let declared = "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10485760\r\n\r\n";
-    assert_eq!(status(&house.ask(declared).await), 413);
+    let declared = |length: usize, line: &str| {
+        format!("POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{line}\r\n")
+    };
+    let known = format!("Authorization: {TOKEN}\r\n");
+    assert_eq!(status(&house.ask(&declared(10_485_760, &known)).await), 413);
+    assert_eq!(status(&house.ask(&declared(10_485_760, "")).await), 401, "a stranger learns no limits");
+    assert_eq!(status(&house.ask(&declared(99_999_999, "")).await), 413, "more than any route takes");
     // Strangers would be turned away before their first chunk.
     let mut chunked = format!(
         "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -320,7 +325,9 @@ async fn strangers_are_turned_away_before_their_body_is_read() {
 async fn who_sends_ten_megabytes_reads_why_they_were_refused() {
     let house = house(|_| {});
     let mut stream = house.connect().await;
-    let head = "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n";
+    let head = format!(
+        "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: {TOKEN}\r\nContent-Length: 10000000\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.expect("sent");
     for _ in 0..10 {
         stream.write_all(&vec![0; 1_000_000]).await.expect("taken");
