@@ -18,7 +18,7 @@ use crate::channel::{Intake, IntakeError};
 use crate::domain::message::{Channel, Origin};
 use crate::http::{Access, Method, Request, Response, Route, error};
 
-pub use v1::UPLOADS;
+pub use v1::{UPLOADS, delta, finish_reason};
 
 /// KafClaw's conversation when none is named.
 const SESSION_DEFAULT: &str = "local:default";

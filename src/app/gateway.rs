@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::{self, Agent, Decider};
 use crate::api::{self, Api, Readiness};
-use crate::app::minds::Nobody;
+use crate::app::minds::Minds;
 use crate::app::ports::{FetchPort, FinderPort, HealthPort, HomePort, MemoryPort, ModelPort, SchedulerPort};
 use crate::app::state::{self, Doors, StateError};
 use crate::app::{MIGRATIONS, firing, log, recollection, service, trim, upkeep, wiring};
@@ -67,6 +67,10 @@ pub enum GatewayError {
     Documents { source: crate::base::lane::LaneError },
     #[error("could not read the channels of the configuration")]
     Channels { source: serde_json::Error },
+    #[error("could not read the models' part of the configuration")]
+    Models { source: serde_json::Error },
+    #[error("could not start the thread that looks for models")]
+    Shelf { source: crate::base::lane::LaneError },
     #[error("could not prepare the home")]
     Home { source: HomeError },
     #[error("could not take over waiting messages")]
@@ -206,7 +210,9 @@ impl House {
             Arc::new(Matcher::load(&wiring::intents(config)).map_err(|source| GatewayError::Intents { source })?);
         let (endpoints, problems) = wiring::endpoints(config);
         problems.iter().for_each(|problem| tracing::info!(error = problem, "A model is left out."));
-        let chain = Arc::new(Chain::new(endpoints, wiring::model_options(config), clock.clone()));
+        let minds = Minds::start(config, &clock, &links)?;
+        let options = wiring::model_options(config);
+        let chain = Arc::new(Chain::with_local(endpoints, options, clock.clone(), &minds.local()));
         let scheduler = scheduler(config, &db, &clock, &bus, &matcher, handle.is_some());
         let decider = Decider::new(db.clone(), clock.clone(), bus.clone());
         let health: Arc<HealthPort> = Arc::new(HealthPort {
@@ -271,10 +277,10 @@ impl House {
             intake: intake.clone(),
             readiness: readiness.clone(),
             is_compat: config.gateway.compat,
-            models: Arc::new(Nobody),
-            embeddings: Arc::new(Nobody),
-            speech: Arc::new(Nobody),
-            talk: Arc::new(Nobody),
+            models: Arc::new(minds.clone()),
+            embeddings: Arc::new(minds.clone()),
+            speech: Arc::new(minds.clone()),
+            talk: Arc::new(minds),
         });
         let mut entries = openapi::entries(&api::routes(), 18790);
         entries.extend(openapi::entries(&dashboard::routes(), 18791));

@@ -10,7 +10,7 @@ use tracing_subscriber::{Layer, Registry};
 use crate::config::LogLevel;
 
 /// May be called once per process; later calls change nothing.
-pub(super) fn start(level: LogLevel) {
+pub fn start(level: LogLevel) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,

@@ -17,6 +17,7 @@ mod upkeep;
 mod wiring;
 
 pub use gateway::{GatewayError, run};
+pub use log::start as start_log;
 pub use state::StateError;
 
 use crate::db::Migration;

@@ -75,7 +75,13 @@ pub(super) fn intents(config: &Config) -> intent::Config {
 /// The models that can be asked, in order, and a sentence for each that cannot.
 pub(super) fn endpoints(config: &Config) -> (Vec<Endpoint>, Vec<String>) {
     let (mut endpoints, mut problems) = (Vec::new(), Vec::new());
-    for name in &config.model.order {
+    let mut order = config.model.order.clone();
+    // A model that was chosen for this house answers when no other does, also where nobody listed it.
+    let own: String = config.section("/inference/languageModel").unwrap_or_default();
+    if !own.is_empty() && !order.iter().any(|name| name.starts_with("local/")) {
+        order.push(format!("local/{own}"));
+    }
+    for name in &order {
         match endpoint(config, name) {
             Ok(endpoint) => endpoints.push(endpoint),
             Err(error) => problems.push(error.to_string()),

@@ -28,6 +28,7 @@ mod terminal;
 mod token;
 mod transcribe;
 mod version;
+mod worker;
 
 #[cfg(test)]
 mod tests;
@@ -118,6 +119,8 @@ commands! {
     Config(config),
     /// Print what completes `kafclaw` commands in a shell.
     Completion(completion),
+    /// Run speech and language models for the gateway, which starts this by itself.
+    Worker(worker),
     /// Print the version.
     Version(version),
     /// Read one document from the standard input.

@@ -44,7 +44,7 @@ impl Envelope {
 }
 
 /// The delta that a piece is; none for what OpenAI's clients do not know.
-pub(super) fn delta(piece: &Piece) -> Option<Value> {
+pub fn delta(piece: &Piece) -> Option<Value> {
     match piece {
         Piece::Prompt { .. } => None,
         Piece::Text(text) => Some(json!({"content": text})),
@@ -69,7 +69,8 @@ pub(super) fn message(completion: &Completion) -> Value {
     message
 }
 
-pub(super) const fn finish_reason(completion: &Completion) -> &'static str {
+/// Why an answer ended, in OpenAI's words.
+pub const fn finish_reason(completion: &Completion) -> &'static str {
     match completion.finish_reason {
         FinishReason::Length => "length",
         FinishReason::ToolCalls => "tool_calls",

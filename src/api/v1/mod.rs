@@ -15,6 +15,8 @@ mod error;
 mod models;
 mod stream;
 
+pub use chunk::{delta, finish_reason};
+
 use crate::api::Api;
 use crate::http::{Access, Method, Route};
 

@@ -4,6 +4,7 @@ mod agent;
 mod channel;
 mod guard;
 mod home;
+mod mind;
 mod node;
 mod peer;
 
@@ -14,6 +15,7 @@ use crate::config::key::Key;
 const PARTS: &[&[Key]] = &[
     node::KEYS,
     agent::KEYS,
+    mind::KEYS,
     home::KEYS,
     channel::SINGLE,
     channel::ACCOUNTS,

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::base::shutdown::Shutdown;
+use crate::inference::worker::hearing::Speech;
 use crate::inference::worker::message::{Kind, ModelSpec};
 use crate::inference::worker::port::Minds;
 use crate::inference::worker::supervise::{EVENTS_LEN, Event, Request, Supervisor, TAKE_MAX};
@@ -24,6 +26,23 @@ pub struct Engines {
     requests: mpsc::Sender<Request>,
     left: Arc<Notify>,
     status: watch::Receiver<Status>,
+}
+
+/// Who hears pieces of type `P` as what they are to it.
+#[derive(Clone, Debug)]
+pub struct Listener<P, T> {
+    pub sender: mpsc::Sender<T>,
+    /// None for pieces that are nothing to it.
+    pub choose: fn(P) -> Option<T>,
+}
+
+impl<P, T> Listener<P, T> {
+    /// A listener that has left misses nothing: the result is kept.
+    pub(super) async fn tell(&self, piece: P) {
+        if let Some(chosen) = (self.choose)(piece) {
+            let _ = self.sender.send(chosen).await;
+        }
+    }
 }
 
 /// Tells the supervisor that its caller has gone, whenever that is.
@@ -59,18 +78,23 @@ impl Engines {
         self.status.clone()
     }
 
+    /// This handle for speech models.
+    pub fn speech(&self) -> Speech {
+        Speech::new(self.clone())
+    }
+
     /// The same handle for language models.
     pub fn talk(&self) -> Talk {
         Talk::new(self.clone())
     }
 
-    /// Gives a model a job; pieces go to `hear` as they come. Whoever drops this future has the job cancelled.
-    pub async fn run(
+    /// Gives a model a job; pieces go to the listener as they come. Whoever drops this future has the job cancelled.
+    pub async fn run<P: DeserializeOwned, T>(
         &self,
         model: ModelSpec,
         job: Value,
         audio: Bytes,
-        mut hear: impl AsyncFnMut(Value),
+        listener: Listener<P, T>,
     ) -> Result<Value, EngineError> {
         let (sender, events) = mpsc::channel(EVENTS_LEN);
         let mut listening = Listening { events, left: self.left.clone() };
@@ -82,7 +106,12 @@ impl Engines {
         }
         loop {
             match listening.events.recv().await {
-                Some(Event::Piece(piece)) => hear(piece).await,
+                Some(Event::Piece(piece)) => {
+                    // A piece of a newer worker than this gateway is no reason to lose the answer.
+                    if let Ok(piece) = serde_json::from_value(piece) {
+                        listener.tell(piece).await;
+                    }
+                }
                 Some(Event::Done(result)) => return Ok(result),
                 Some(Event::Failed(error)) => return Err(error),
                 None => return Err(EngineError::Stopped),

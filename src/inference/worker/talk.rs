@@ -1,11 +1,10 @@
 //! Language models behind the handle: a conversation goes in, pieces of the answer come out while it grows.
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use crate::inference::language::{Completion, Piece, Request};
 use crate::inference::worker::message::ModelSpec;
-use crate::inference::worker::{EngineError, Engines};
+use crate::inference::worker::{EngineError, Engines, Listener};
 
 /// [`Engines`] as somebody who wants to talk sees them.
 #[derive(Clone)]
@@ -19,21 +18,15 @@ impl Talk {
     }
 
     /// Continues a conversation. Whoever drops this future has the model stop.
-    pub async fn generate(
+    pub async fn generate<T>(
         &self,
         model: ModelSpec,
         request: &Request,
-        mut hear: impl AsyncFnMut(Piece),
+        listener: Listener<Piece, T>,
     ) -> Result<Completion, EngineError> {
         let garbled = |error: serde_json::Error| EngineError::Garbled { why: error.to_string() };
         let job = serde_json::to_value(request).map_err(garbled)?;
-        let pass_on = async |piece: Value| {
-            // A piece of a newer worker than this gateway is no reason to lose the answer.
-            if let Ok(piece) = serde_json::from_value(piece) {
-                hear(piece).await;
-            }
-        };
-        let result = self.engines.run(model, job, Bytes::new(), pass_on).await?;
+        let result = self.engines.run(model, job, Bytes::new(), listener).await?;
         serde_json::from_value(result).map_err(garbled)
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::message::{Order, PROTOCOL, Report};
 use super::testing::{Parrots, model};
@@ -34,11 +35,20 @@ fn program(folder: &Path, script: &str) -> Config {
     Config { place, patience, ..Config::default() }
 }
 
+fn listener() -> (Listener<Value, Value>, mpsc::Receiver<Value>) {
+    let (sender, pieces) = mpsc::channel(64);
+    (Listener { sender, choose: Some }, pieces)
+}
+
 async fn say(engines: &Engines, kind: Kind, text: &str) -> Result<(Vec<Value>, Value), EngineError> {
-    let mut heard = Vec::new();
+    let (listener, mut pieces) = listener();
     let audio = Bytes::from_static(b"abcd");
-    let asked = engines.run(model(kind, "parrot"), json!({"say": text}), audio, async |piece| heard.push(piece));
+    let asked = engines.run(model(kind, "parrot"), json!({"say": text}), audio, listener);
     let result = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("an answer in time")?;
+    let mut heard = Vec::new();
+    while let Some(piece) = pieces.recv().await {
+        heard.push(piece);
+    }
     Ok((heard, result))
 }
 
@@ -63,10 +73,8 @@ async fn requests_of_both_kinds_are_answered_with_their_pieces() {
 #[tokio::test]
 async fn whoever_leaves_has_the_job_cancelled_and_the_next_one_is_served() {
     let engines = engines(here(), &Parrots::default());
-    let (sender, mut started) = tokio::sync::mpsc::channel(1);
-    let endless = engines.run(model(Kind::Language, "parrot"), json!({"say": "forever"}), Bytes::new(), async |_| {
-        let _ = sender.try_send(());
-    });
+    let (listener, mut started) = listener();
+    let endless = engines.run(model(Kind::Language, "parrot"), json!({"say": "forever"}), Bytes::new(), listener);
     tokio::select! {
         ended = endless => panic!("it never ends: {ended:?}"),
         _ = started.recv() => {}
@@ -92,7 +100,7 @@ async fn what_a_model_refuses_and_where_it_stumbles_is_told() {
     let engines = engines(here(), &Parrots::default());
     let stumbled = say(&engines, Kind::Speech, "panic!").await.expect_err("a panic");
     assert_eq!(stumbled.to_string(), "parrot stumbled over this");
-    let missing = engines.run(model(Kind::Speech, "missing"), json!({}), Bytes::new(), async |_| {}).await;
+    let missing = engines.run(model(Kind::Speech, "missing"), json!({}), Bytes::new(), listener().0).await;
     assert_eq!(missing.expect_err("no model").to_string(), "there is no such parrot");
     assert!(say(&engines, Kind::Speech, "alive").await.is_ok());
 }
@@ -158,11 +166,16 @@ async fn a_worker_that_talks_nonsense_is_ended() {
 async fn the_end_of_the_house_is_everybodys_end() {
     let shutdown = Shutdown::default();
     let engines = Engines::start(here(), Arc::new(Parrots::default()), shutdown.clone());
-    let endless = engines.run(model(Kind::Language, "parrot"), json!({"say": "forever"}), Bytes::new(), async |_| {
+    let (listener_of_it, mut pieces) = listener();
+    let endless = engines.run(model(Kind::Language, "parrot"), json!({"say": "forever"}), Bytes::new(), listener_of_it);
+    let goes_down = async {
+        pieces.recv().await;
         shutdown.trigger();
-    });
-    let error = endless.await.expect_err("the house went down");
+        while pieces.recv().await.is_some() {}
+    };
+    let (ended, ()) = tokio::join!(endless, goes_down);
+    let error = ended.expect_err("the house went down");
     assert!(matches!(error, EngineError::Crashed { .. } | EngineError::Stopped), "{error}");
-    let after = engines.run(model(Kind::Speech, "parrot"), json!({}), Bytes::new(), async |_| {});
+    let after = engines.run(model(Kind::Speech, "parrot"), json!({}), Bytes::new(), listener().0);
     assert_eq!(after.now_or_never().unwrap_or(Err(EngineError::Stopped)), Err(EngineError::Stopped));
 }

@@ -1,0 +1,123 @@
+//! The models as the doors in OpenAI's dialect see them.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::api::port::{Embedded, Embeddings, Hearing, Models, Purpose, Reason, Refusal, Speech, Talk};
+use crate::app::minds::Minds;
+use crate::base::error::chain;
+use crate::inference::embed::{EmbedError, TextUse};
+use crate::inference::language;
+use crate::inference::transcript::{Segment, Transcript};
+use crate::inference::whisper;
+use crate::inference::worker::{EngineError, FaultKind, Kind, Listener, Recording};
+
+impl Models for Minds {
+    fn ids(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async {
+            let mut ids: Vec<String> = self.embedder.iter().map(|embedder| embedder.status().id).collect();
+            ids.extend(self.shelf.ids().await);
+            ids
+        })
+    }
+}
+
+impl Embeddings for Minds {
+    fn embed<'a>(
+        &'a self,
+        model: &'a str,
+        texts: Vec<String>,
+        purpose: Purpose,
+    ) -> BoxFuture<'a, Result<Embedded, Refusal>> {
+        Box::pin(async move {
+            let none = || Refusal::new(Reason::NoModel, "no embedding model is installed");
+            let embedder = self.embedder.as_ref().ok_or_else(none)?;
+            let id = embedder.status().id;
+            let is_meant = model.is_empty() || self.store.manifest().find(model).is_some_and(|entry| entry.id == id);
+            if !is_meant {
+                let sentence = format!("there is no model `{model}` to embed with; the one in use here is `{id}`");
+                return Err(Refusal::new(Reason::NoModel, sentence));
+            }
+            let use_ = match purpose {
+                Purpose::Question => TextUse::Query,
+                Purpose::Passage => TextUse::Passage,
+            };
+            let vectors = embedder.embed(texts, use_).await.map_err(|error| {
+                let reason = match &error {
+                    EmbedError::Unavailable { .. } => Reason::NoModel,
+                    EmbedError::TooMany { .. } => Reason::Input,
+                    EmbedError::Busy { .. } => Reason::Busy,
+                    _ => Reason::Unavailable,
+                };
+                Refusal::new(reason, chain(&error))
+            })?;
+            Ok(Embedded { model: id, vectors })
+        })
+    }
+}
+
+impl Speech for Minds {
+    fn transcribe<'a>(
+        &'a self,
+        model: &'a str,
+        recording: Bytes,
+        hearing: Hearing,
+        said: Option<mpsc::Sender<Segment>>,
+    ) -> BoxFuture<'a, Result<Transcript, Refusal>> {
+        Box::pin(async move {
+            let model = self.shelf.find(Kind::Speech, model).await?;
+            let usual = whisper::Options::default();
+            let options = whisper::Options {
+                task: hearing.task,
+                language: hearing.language,
+                prompt: hearing.prompt,
+                word_times: hearing.word_times,
+                temperatures: hearing.temperature.map_or(usual.temperatures, |temperature| vec![temperature]),
+                ..whisper::Options::default()
+            };
+            let (nobody, _) = mpsc::channel(1);
+            let listener = Listener { sender: said.unwrap_or(nobody), choose: phrase };
+            let speech = self.engines.speech();
+            speech
+                .transcribe(model, Recording::File(recording), options, listener)
+                .await
+                .map_err(|error| refused(&error))
+        })
+    }
+}
+
+impl Talk for Minds {
+    fn generate<'a>(
+        &'a self,
+        model: &'a str,
+        request: language::Request,
+        pieces: mpsc::Sender<language::Piece>,
+    ) -> BoxFuture<'a, Result<language::Completion, Refusal>> {
+        Box::pin(async move {
+            let model = self.shelf.find(Kind::Language, model.strip_prefix("local/").unwrap_or(model)).await?;
+            let listener = Listener { sender: pieces, choose: Some };
+            self.engines.talk().generate(model, &request, listener).await.map_err(|error| refused(&error))
+        })
+    }
+}
+
+fn phrase(progress: whisper::Progress) -> Option<Segment> {
+    match progress {
+        whisper::Progress::Said(segment) => Some(segment),
+        _ => None,
+    }
+}
+
+fn refused(error: &EngineError) -> Refusal {
+    let reason = match error {
+        EngineError::Fault(fault) => match fault.kind {
+            FaultKind::Input => Reason::Input,
+            FaultKind::Busy => Reason::Busy,
+            FaultKind::Model | FaultKind::Memory | FaultKind::Cancelled | FaultKind::Broken => Reason::Unavailable,
+        },
+        EngineError::Busy | EngineError::Slow => Reason::Busy,
+        _ => Reason::Unavailable,
+    };
+    Refusal::new(reason, chain(error))
+}
