@@ -14,3 +14,4 @@ mod service;
 mod support;
 #[path = "../ui/mod.rs"]
 mod ui;
+mod worker;
