@@ -1,12 +1,28 @@
-//! What the memory's routes show of the embedding model and ask of it.
+//! The embedding model of the memory: which one it is, the index it fills, and installing another one while the house runs.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
+use tokio::sync::watch;
 
+use crate::app::minds;
+use crate::base::clock::Clock;
+use crate::base::error::chain;
+use crate::base::lane::Lane;
+use crate::base::shutdown::Shutdown;
 use crate::config::Config;
 use crate::dashboard::memory::{Configured, Embedding, EmbeddingFacts, Install, Refused, Runtime, Work};
 use crate::db::Db;
-use crate::memory;
+use crate::inference::embed::{self, EmbedError, Embedder};
+use crate::inference::onnx;
+use crate::memory::{self, Embed, EmbedFailure, Indexer};
+use crate::models::{Options, Store, Task};
+use crate::settings;
+
+/// Where it is kept which model somebody installed for the memory.
+const CHOSEN_KEY: &str = "memory_embedding_install_model";
 
 /// The keys of `memory.embedding`.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,32 +54,302 @@ pub(super) fn configured(config: &Config) -> Result<Configured, serde_json::Erro
     })
 }
 
-/// A house without an embedding model: words find alone.
-pub(super) struct NoEmbedding {
-    pub configured: Configured,
-    pub db: Db,
+/// An embedder as the memory sees it.
+struct Vectors {
+    embedder: Embedder,
+    fingerprint: String,
+    dims: usize,
 }
 
-impl Embedding for NoEmbedding {
+impl Vectors {
+    fn of(embedder: Embedder) -> Result<Self, EmbedError> {
+        Ok(Self { fingerprint: embedder.fingerprint()?, dims: embedder.dims()?, embedder })
+    }
+}
+
+impl Embed for Vectors {
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    fn dims(&self) -> usize {
+        self.dims
+    }
+
+    fn embed(&self, texts: Vec<String>, use_: memory::TextUse) -> BoxFuture<'_, Result<Vec<Vec<f32>>, EmbedFailure>> {
+        let use_ = match use_ {
+            memory::TextUse::Query => embed::TextUse::Query,
+            memory::TextUse::Passage => embed::TextUse::Passage,
+        };
+        Box::pin(async move {
+            self.embedder.embed(texts, use_).await.map_err(|error| match error {
+                // The texts are at fault, or the model with these texts: one by one will tell.
+                EmbedError::Run { .. } => EmbedFailure::Refused { why: chain(&error) },
+                error => EmbedFailure::Unavailable { why: chain(&error) },
+            })
+        })
+    }
+}
+
+/// Finds an installed model by name; the empty name means the configured one, or whichever is there.
+pub(super) type Find = Box<dyn Fn(&str) -> Option<Embedder> + Send + Sync>;
+
+/// The model that makes the memory's vectors now.
+struct Current {
+    model: Arc<Vectors>,
+    progress: watch::Receiver<memory::Progress>,
+    stop: Shutdown,
+}
+
+struct Shared {
+    db: Db,
+    clock: Clock,
+    configured: Configured,
+    store: Store,
+    find: Find,
+    recall: memory::Recall,
+    shutdown: Shutdown,
+    current: Mutex<Option<Current>>,
+    /// Why there is none.
+    trouble: Mutex<String>,
+    install: Mutex<Install>,
+    installer: Lane<Store>,
+}
+
+/// Looks for the model that is asked for, then the configured one, then any that is here.
+pub(super) fn finder(wanted: String, keys: minds::Keys, store: Store, clock: Clock) -> Find {
+    Box::new(move |name| {
+        let entries = store.manifest().entries().iter();
+        let others = entries.clone().filter(|entry| entry.task == Task::Embedding).map(|entry| entry.id.as_str());
+        let mut names = [name, wanted.as_str()].into_iter().filter(|name| !name.is_empty()).chain(others);
+        let found =
+            names.find_map(|name| store.locate(name).ok().filter(|found| found.entry.task == Task::Embedding))?;
+        if ![name, wanted.as_str()].iter().any(|name| found.entry.is_called(name)) {
+            tracing::info!(
+                peer = found.id,
+                "The embedding model that is wanted is not installed; another one is used."
+            );
+        }
+        let own = Some(keys.runtime.clone()).filter(|path| !path.as_os_str().is_empty());
+        let runtimes = entries.filter(|entry| entry.task == Task::Runtime);
+        let installed = runtimes.filter_map(|entry| Some(store.locate(&entry.id).ok()?.folder));
+        let libraries: Vec<_> = own.into_iter().chain(installed).collect();
+        Some(Embedder::new(embed::Config {
+            id: found.id,
+            folder: found.folder,
+            libraries: onnx::places(&libraries, std::env::var_os("ORT_DYLIB_PATH")),
+            threads: (keys.threads > 0).then_some(keys.threads),
+            idle: keys.idle_unload,
+            clock: clock.clone(),
+            ..embed::Config::default()
+        }))
+    })
+}
+
+/// Handle; clones share it.
+#[derive(Clone)]
+pub(super) struct Meaning(Arc<Shared>);
+
+/// What [`Meaning::start`] stands on.
+pub(super) struct Ground {
+    pub db: Db,
+    pub clock: Clock,
+    pub configured: Configured,
+    pub store: Store,
+    pub installer: Lane<Store>,
+    pub find: Find,
+    pub shutdown: Shutdown,
+}
+
+impl Meaning {
+    /// Takes the model that was chosen at run time, else the configured one, and begins to give chunks their vectors.
+    pub(super) async fn start(ground: Ground) -> Self {
+        let Ground { db, clock, configured, store, installer, find, shutdown } = ground;
+        let recall = memory::Recall::new(db.clone(), Vec::new());
+        let chosen = db.read(|conn| settings::get(conn, CHOSEN_KEY)).await.ok().flatten().unwrap_or_default();
+        let is_enabled = configured.enabled;
+        let meaning = Self(Arc::new(Shared {
+            db,
+            clock,
+            configured,
+            store,
+            find,
+            recall,
+            shutdown,
+            current: Mutex::new(None),
+            trouble: Mutex::new("there is no embedding model; memories are found by their words".to_owned()),
+            install: Mutex::default(),
+            installer,
+        }));
+        if is_enabled {
+            meaning.adopt(&chosen);
+        }
+        meaning
+    }
+
+    /// What searches by meaning.
+    pub(super) fn recall(&self) -> memory::Recall {
+        self.0.recall.clone()
+    }
+
+    /// The model of the memory, for whoever wants vectors.
+    pub(super) fn embedder(&self) -> Option<Embedder> {
+        lock(&self.0.current).as_ref().map(|current| current.model.embedder.clone())
+    }
+
+    /// Uses `name` from now on; the old model answers until all vectors are made.
+    fn adopt(&self, name: &str) {
+        let Some(embedder) = (self.0.find)(name) else { return };
+        let model = match Vectors::of(embedder) {
+            Ok(model) => Arc::new(model),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "The embedding model cannot be used; memories are found by their words."
+                );
+                *lock(&self.0.trouble) = chain(&error);
+                return;
+            }
+        };
+        let mut current = lock(&self.0.current);
+        let mut models: Vec<Arc<dyn Embed>> = vec![model.clone()];
+        if let Some(old) = current.take() {
+            old.stop.trigger();
+            models.push(old.model);
+        }
+        self.0.recall.replace(models);
+        let indexer = Indexer::new(self.0.db.clone(), model.clone());
+        let (progress, stop) = (indexer.progress(), Shutdown::default());
+        *current = Some(Current { model, progress, stop: stop.clone() });
+        let house = self.0.shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = indexer.run(stop.clone()) => {}
+                () = house.triggered() => stop.trigger(),
+            }
+        });
+    }
+
+    /// Installs and adopts; what happens is seen in the facts.
+    async fn fetch(self, model: String) {
+        let (shared, name) = (self.0.clone(), model.clone());
+        let installed = self.0.installer.call(move |store| {
+            store.install(&name, &Options::default(), &mut |progress| {
+                lock(&shared.install).work = Work {
+                    done: progress.bytes,
+                    total: progress.bytes_total.unwrap_or(0),
+                    per_second: progress.bytes_per_s as f64,
+                    failure: None,
+                };
+                if shared.shutdown.is_triggered() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        });
+        let failure = match installed.await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(error) => Some(chain(&error)),
+        };
+        if let Some(error) = &failure {
+            tracing::warn!(error, peer = model, "An embedding model could not be installed.");
+        } else {
+            self.adopt(&model);
+        }
+        let mut install = lock(&self.0.install);
+        install.pending = false;
+        install.work.failure = failure;
+    }
+
+    fn runtime(&self) -> Runtime {
+        let Some((embedder, fingerprint)) = lock(&self.0.current)
+            .as_ref()
+            .map(|current| (current.model.embedder.clone(), current.model.fingerprint.clone()))
+        else {
+            return Runtime { detail: lock(&self.0.trouble).clone(), ..Runtime::default() };
+        };
+        let status = embedder.status();
+        match (embedder.check(), status.reason) {
+            (Err(error), _) => Runtime { ready: false, detail: chain(&error), fingerprint },
+            (Ok(()), Some(reason)) => Runtime { ready: false, detail: reason, fingerprint },
+            (Ok(()), None) => {
+                let where_ = match &status.loaded {
+                    Some(facts) => format!("{} on {}, {} threads", facts.engine, facts.provider, facts.threads),
+                    None => "resting until the next text".to_owned(),
+                };
+                Runtime { ready: true, detail: format!("{}: {where_}", status.id), fingerprint }
+            }
+        }
+    }
+}
+
+impl Embedding for Meaning {
     fn facts(&self) -> BoxFuture<'_, EmbeddingFacts> {
         Box::pin(async {
-            let total = self.db.read(memory::stats).await.map_or(0, |stats| stats.total);
-            let detail = "there is no embedding model; memories are found by their words".to_owned();
-            EmbeddingFacts {
-                configured: self.configured.clone(),
-                runtime: Runtime { detail, ..Runtime::default() },
-                install: Install::default(),
-                index: Work { total, ..Work::default() },
-                is_active: false,
-            }
+            let progress = lock(&self.0.current).as_ref().map(|current| current.progress.borrow().clone());
+            let (index, is_active) = match progress {
+                Some(progress) => (
+                    Work {
+                        done: progress.counted.done,
+                        total: progress.counted.total,
+                        per_second: progress.per_second,
+                        failure: progress.failure,
+                    },
+                    progress.is_active,
+                ),
+                None => {
+                    let total = self.0.db.read(memory::stats).await.map_or(0, |stats| stats.total);
+                    (Work { total, ..Work::default() }, false)
+                }
+            };
+            let mut install = lock(&self.0.install).clone();
+            install.cache_path_available = self.0.store.folder().is_dir();
+            EmbeddingFacts { configured: self.0.configured.clone(), runtime: self.runtime(), install, index, is_active }
         })
     }
 
-    fn install(&self, _: String) -> BoxFuture<'_, Result<(), Refused>> {
-        Box::pin(async { Err(Refused("this build cannot install models".to_owned())) })
+    fn install(&self, model: String) -> BoxFuture<'_, Result<(), Refused>> {
+        Box::pin(async move {
+            let entry = self.0.store.entry(&model).map_err(|error| Refused(error.to_string()))?;
+            if entry.task != Task::Embedding {
+                return Err(Refused(format!("{model} is no embedding model")));
+            }
+            {
+                let mut install = lock(&self.0.install);
+                if install.pending {
+                    return Err(Refused(format!("{} is being installed", install.requested_model)));
+                }
+                *install = Install {
+                    pending: true,
+                    requested_at: Some(self.0.clock.now()),
+                    requested_model: model.clone(),
+                    ..Install::default()
+                };
+            }
+            tokio::spawn(self.clone().fetch(model));
+            Ok(())
+        })
     }
 
     fn reindex(&self) -> BoxFuture<'_, Result<u64, Refused>> {
-        Box::pin(async { Err(Refused("there is no embedding model to make vectors with".to_owned())) })
+        Box::pin(async {
+            if lock(&self.0.current).is_none() {
+                return Err(Refused("there is no embedding model to make vectors with".to_owned()));
+            }
+            let begun = self.0.db.write(|tx| {
+                let begun = memory::reindex(tx)?;
+                Ok((begun.is_some(), memory::stats(tx)?.total))
+            });
+            match begun.await {
+                Ok((true, total)) => Ok(total),
+                Ok((false, _)) => Err(Refused("the first index is still being made".to_owned())),
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "The memory could not be indexed anew.");
+                    Err(Refused("the memory could not be written; is the disk full or read-only?".to_owned()))
+                }
+            }
+        })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

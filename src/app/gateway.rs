@@ -29,7 +29,6 @@ use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
 use crate::intent::Matcher;
 use crate::link::http::Fetcher;
 use crate::link::mqtt::{self, LinkState, MqttHandle, Qos, Reliability, Retain, Route, RouteConfig};
-use crate::memory;
 use crate::provider::Chain;
 use crate::recall::Finder;
 use crate::scheduler::Scheduler;
@@ -210,7 +209,8 @@ impl House {
             Arc::new(Matcher::load(&wiring::intents(config)).map_err(|source| GatewayError::Intents { source })?);
         let (endpoints, problems) = wiring::endpoints(config);
         problems.iter().for_each(|problem| tracing::info!(error = problem, "A model is left out."));
-        let minds = Minds::start(config, &clock, &links)?;
+        let meaning = recollection::meaning(config, &db, &clock, &edges).await?;
+        let minds = Minds::start(config, &clock, meaning.clone(), &links)?;
         let options = wiring::model_options(config);
         let chain = Arc::new(Chain::with_local(endpoints, options, clock.clone(), &minds.local()));
         let scheduler = scheduler(config, &db, &clock, &bus, &matcher, handle.is_some());
@@ -223,10 +223,8 @@ impl House {
             bus: bus.clone(),
         });
         let recollection = recollection::Settings::of(config).map_err(|source| GatewayError::Memory { source })?;
-        let finder: Arc<dyn Finder> = Arc::new(FinderPort {
-            recall: memory::Recall::new(db.clone(), Vec::new()),
-            relevance_min: recollection.search.min_score,
-        });
+        let finder: Arc<dyn Finder> =
+            Arc::new(FinderPort { recall: meaning.recall(), relevance_min: recollection.search.min_score });
         let agent = build_agent(
             config,
             &Shared {
@@ -300,7 +298,7 @@ impl House {
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
             run_dir: config.paths.run_dir.clone(),
-            memory: recollection::desk(config, &recollection, &db, &finder)?,
+            memory: recollection::desk(config, &recollection, &finder, &meaning)?,
             document: openapi::document(&entries, env!("CARGO_PKG_VERSION")),
         });
         let (chat_config, dashboard_config) = wiring::doors(config);

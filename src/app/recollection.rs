@@ -7,8 +7,9 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 use crate::agent::SOUL_FILES;
+use crate::app::embedding::{Ground, Meaning};
 use crate::app::gateway::GatewayError;
-use crate::app::{embedding, wiring};
+use crate::app::{embedding, minds, wiring};
 use crate::base::clock::Clock;
 use crate::base::error;
 use crate::base::lane::Lane;
@@ -56,23 +57,46 @@ impl Settings {
     }
 }
 
+/// The model of the memory, with the index it fills.
+pub(super) async fn meaning(
+    config: &Config,
+    db: &Db,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) -> Result<Meaning, GatewayError> {
+    let configured = embedding::configured(config).map_err(|source| GatewayError::Memory { source })?;
+    let keys = config.section("/inference").map_err(|source| GatewayError::Models { source })?;
+    let store = minds::store(config);
+    let installer = Lane::start("models", 1, store.clone()).map_err(|source| GatewayError::Shelf { source })?;
+    let find = embedding::finder(configured.model.clone(), keys, store.clone(), clock.clone());
+    Ok(Meaning::start(Ground {
+        db: db.clone(),
+        clock: clock.clone(),
+        configured,
+        store,
+        installer,
+        find,
+        shutdown: shutdown.clone(),
+    })
+    .await)
+}
+
 /// What the memory's routes need.
 pub(super) fn desk(
     config: &Config,
     settings: &Settings,
-    db: &Db,
     finder: &Arc<dyn Finder>,
+    meaning: &Meaning,
 ) -> Result<Desk, GatewayError> {
     const UPLOADS_WAITING_MAX: usize = 4;
     let unread = |source| GatewayError::Memory { source };
     let er1: Er1 = config.section("/er1").map_err(unread)?;
-    let configured = embedding::configured(config).map_err(unread)?;
     let program = std::env::current_exe().unwrap_or_else(|_| "kafclaw".into());
     let reader =
         Lane::start("documents", UPLOADS_WAITING_MAX, program).map_err(|source| GatewayError::Documents { source })?;
     Ok(Desk {
         finder: finder.clone(),
-        embedding: Arc::new(embedding::NoEmbedding { configured, db: db.clone() }),
+        embedding: Arc::new(meaning.clone()),
         facts: Facts {
             er1_url: er1.url,
             er1_sync_interval: er1.sync_interval,

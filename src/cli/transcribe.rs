@@ -272,8 +272,8 @@ mod tests {
     use super::*;
     use crate::base::clock::Clock;
     use crate::inference::audio::testing::{fixture, noise, wav};
-    use crate::inference::transcript::{Segment, Transcript};
     use crate::inference::speech::Hearer;
+    use crate::inference::transcript::{Segment, Transcript};
     use crate::inference::whisper::WhisperError;
 
     #[derive(clap::Parser)]

@@ -239,14 +239,16 @@ impl Manifest {
 
     /// By id or by another name, whatever the case.
     pub fn find(&self, name: &str) -> Option<&Entry> {
-        let is_named = |entry: &&Entry| {
-            entry.id.eq_ignore_ascii_case(name) || entry.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
-        };
-        self.entries.iter().find(is_named)
+        self.entries.iter().find(|entry| entry.is_called(name))
     }
 }
 
 impl Entry {
+    /// Whether this is its id or another name of it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.id.eq_ignore_ascii_case(name) || self.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    }
+
     /// The files for this processor.
     pub fn files_here(&self) -> impl Iterator<Item = &ModelFile> {
         self.files.iter().filter(|file| file.arch.as_deref().is_none_or(|arch| arch == std::env::consts::ARCH))

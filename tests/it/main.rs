@@ -9,6 +9,7 @@ mod doors;
 #[path = "../fault/mod.rs"]
 mod fault;
 mod lamp;
+mod memory;
 mod openai;
 mod service;
 mod support;

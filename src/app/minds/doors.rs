@@ -16,7 +16,7 @@ use crate::inference::worker::{EngineError, FaultKind, Kind, Listener, Recording
 impl Models for Minds {
     fn ids(&self) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async {
-            let mut ids: Vec<String> = self.embedder.iter().map(|embedder| embedder.status().id).collect();
+            let mut ids: Vec<String> = self.meaning.embedder().iter().map(|embedder| embedder.status().id).collect();
             ids.extend(self.shelf.ids().await);
             ids
         })
@@ -32,7 +32,7 @@ impl Embeddings for Minds {
     ) -> BoxFuture<'a, Result<Embedded, Refusal>> {
         Box::pin(async move {
             let none = || Refusal::new(Reason::NoModel, "no embedding model is installed");
-            let embedder = self.embedder.as_ref().ok_or_else(none)?;
+            let embedder = self.meaning.embedder().ok_or_else(none)?;
             let id = embedder.status().id;
             let is_meant = model.is_empty() || self.store.manifest().find(model).is_some_and(|entry| entry.id == id);
             if !is_meant {

@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::app::embedding::Meaning;
 use crate::app::gateway::GatewayError;
 use crate::base::clock::Clock;
 use crate::base::lane::Lane;
 use crate::base::shutdown::Shutdown;
 use crate::config::{Config, LogLevel, deserialize_duration};
-use crate::inference::embed::{self, Embedder};
-use crate::inference::onnx;
 use crate::inference::worker::{self, Device, Engines, Loader, Patience, Place};
-use crate::models::{Store, StoreConfig, Task, bundled_folders};
+use crate::models::{Store, StoreConfig, bundled_folders};
 use crate::provider::port::LocalModels;
 
 use shelf::Shelf;
@@ -29,30 +28,34 @@ const SHELF_QUEUE_LEN: usize = 64;
 /// The keys of `inference`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Keys {
+pub(super) struct Keys {
     worker: String,
     device: Device,
-    threads: usize,
+    pub threads: usize,
     #[serde(deserialize_with = "deserialize_duration")]
-    idle_unload: Duration,
+    pub idle_unload: Duration,
     speech_model: String,
     language_model: String,
-    runtime: PathBuf,
+    pub runtime: PathBuf,
 }
 
 /// Everything that thinks in this house. Clones share it.
 #[derive(Clone)]
 pub(super) struct Minds {
     pub engines: Engines,
-    /// None when no embedding model is here or wanted.
-    pub embedder: Option<Embedder>,
+    pub meaning: Meaning,
     pub store: Store,
     shelf: Shelf,
 }
 
 impl Minds {
     /// Loads nothing yet. Must be called inside a runtime.
-    pub(super) fn start(config: &Config, clock: &Clock, shutdown: &Shutdown) -> Result<Self, GatewayError> {
+    pub(super) fn start(
+        config: &Config,
+        clock: &Clock,
+        meaning: Meaning,
+        shutdown: &Shutdown,
+    ) -> Result<Self, GatewayError> {
         let unread = |source| GatewayError::Models { source };
         let keys: Keys = config.section("/inference").map_err(unread)?;
         let store = store(config);
@@ -61,7 +64,6 @@ impl Minds {
         }
         let engines =
             Engines::start(engines(&keys, config.log.level), Arc::new(Loader::new(clock.clone())), shutdown.clone());
-        let embedder = embedding(config, &keys, &store, clock).map_err(unread)?.map(Embedder::new);
         let lane = Lane::start("models", SHELF_QUEUE_LEN, store.clone());
         let lane = lane.map_err(|source| GatewayError::Shelf { source })?;
         let speech = match keys.speech_model.as_str() {
@@ -69,7 +71,7 @@ impl Minds {
             named => named.to_owned(),
         };
         let shelf = Shelf { store: lane, speech, language: keys.language_model };
-        Ok(Self { engines, embedder, store, shelf })
+        Ok(Self { engines, meaning, store, shelf })
     }
 
     /// What the chain of models asks.
@@ -107,37 +109,4 @@ fn engines(keys: &Keys, level: LogLevel) -> worker::Config {
         patience: Patience { idle: keys.idle_unload, ..Patience::default() },
         arguments: vec!["--log-level".to_owned(), level.to_owned()],
     }
-}
-
-/// The model of `memory.embedding` when it is here, else whichever came with the program.
-fn embedding(
-    config: &Config,
-    keys: &Keys,
-    store: &Store,
-    clock: &Clock,
-) -> Result<Option<embed::Config>, serde_json::Error> {
-    if !config.section::<bool>("/memory/embedding/enabled")? {
-        return Ok(None);
-    }
-    let wanted: String = config.section("/memory/embedding/model")?;
-    let others = store.manifest().entries().iter().filter(|entry| entry.task == Task::Embedding);
-    let mut names = std::iter::once(wanted.as_str()).chain(others.map(|entry| entry.id.as_str()));
-    let found = names.find_map(|name| store.locate(name).ok()).filter(|found| found.entry.task == Task::Embedding);
-    let Some(found) = found else { return Ok(None) };
-    if found.id != wanted && !found.entry.aliases.contains(&wanted) {
-        tracing::info!(peer = found.id, "The embedding model that is wanted is not installed; another one is used.");
-    }
-    let mut libraries: Vec<PathBuf> =
-        Some(keys.runtime.clone()).filter(|path| path != &PathBuf::new()).into_iter().collect();
-    let runtimes = store.manifest().entries().iter().filter(|entry| entry.task == Task::Runtime);
-    libraries.extend(runtimes.filter_map(|entry| Some(store.locate(&entry.id).ok()?.folder)));
-    Ok(Some(embed::Config {
-        id: found.id,
-        folder: found.folder,
-        libraries: onnx::places(&libraries, std::env::var_os("ORT_DYLIB_PATH")),
-        threads: (keys.threads > 0).then_some(keys.threads),
-        idle: keys.idle_unload,
-        clock: clock.clone(),
-        ..embed::Config::default()
-    }))
 }

@@ -1,0 +1,71 @@
+//! Memory by meaning: what the house was told comes back in other words, with nothing but what lies in `models/`.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Gateway, PATIENCE, Plan, eventually};
+
+/// Facts as people tell them, and a question in other words for every second one, with a word the answer must hold.
+const FACTS: [(&str, Option<(&str, &str)>); 20] = [
+    ("remember that my sister's birthday is on the third of March", Some(("when my sibling was born", "March"))),
+    ("remember that the spare key hangs behind the boiler", Some(("how to get in if I am locked out", "boiler"))),
+    ("remember that the dog gets two cups of dry food at six in the morning", None),
+    ("remember that Anna is allergic to peanuts", Some(("food that makes Anna ill", "peanuts"))),
+    ("remember that the plumber's name is Kowalski", Some(("who repairs a leaking pipe", "Kowalski"))),
+    ("remember that the car has to go to inspection in October", Some(("servicing the vehicle", "October"))),
+    ("remember that the wifi for visitors is called Heron", Some(("the guest network", "Heron"))),
+    ("remember that garbage is collected on Tuesdays", Some(("which day the trash is picked up", "Tuesday"))),
+    ("remember that the piano tuner comes every spring", None),
+    ("remember that we keep candles in the blue drawer", None),
+    ("remember that my passport is in the safe", Some(("where my travel documents are", "safe"))),
+    ("remember that grandma prefers tea without sugar", None),
+    ("remember that the tomatoes need water every evening", Some(("looking after the vegetables", "water"))),
+    ("remember that the neighbor's cat is called Minka", None),
+    ("remember that the heating was installed in 2014", None),
+    ("remember that Tom's football practice is on Thursdays", None),
+    ("remember that the insurance number is 8842", None),
+    ("remember that I take my heart tablets with breakfast", Some(("my medication", "breakfast"))),
+    ("remember that the attic hatch sticks in summer", None),
+    ("remember that our wedding was in Lisbon", None),
+];
+
+/// A fresh home that finds the models of the checkout, as a flashed image finds those it ships with.
+fn plan() -> Plan {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    Plan::new().with("KAFCLAW_MODELS_BUNDLED", &models.to_string_lossy())
+}
+
+fn embedded(gateway: &Gateway) -> u64 {
+    let metrics = gateway.dashboard().get("/api/v1/memory/metrics").json();
+    metrics["memory"]["chunksEmbedded"].as_u64().unwrap_or(0)
+}
+
+fn reply(answer: &Value) -> &str {
+    answer["reply"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn facts_come_back_in_other_words_after_a_restart() {
+    let plan = plan();
+    let gateway = plan.start();
+    for (fact, _) in FACTS {
+        let answer = gateway.chat().say(fact);
+        assert_eq!(answer["route"], "intent", "{answer}");
+    }
+    drop(gateway);
+
+    let gateway = plan.start();
+    eventually("every fact has a vector", PATIENCE, || embedded(&gateway) >= FACTS.len() as u64);
+    let asked: Vec<_> = FACTS.iter().filter_map(|(_, question)| *question).collect();
+    assert!(asked.len() >= 10);
+    let mut missed = Vec::new();
+    for (topic, word) in &asked {
+        let answer = gateway.chat().say(&format!("what did I tell you about {topic}?"));
+        let told = reply(&answer).to_lowercase();
+        if !(told.contains(&word.to_lowercase()) && told.contains("you told me")) {
+            missed.push(format!("{topic}: {}", reply(&answer)));
+        }
+    }
+    assert!(missed.len() <= 1, "{} of {} came back; not: {missed:#?}", asked.len() - missed.len(), asked.len());
+}
