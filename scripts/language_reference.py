@@ -190,7 +190,7 @@ def make(path, arch, seed, kinds, size, pre):
     maker = Maker(path, arch, seed, kinds)
     writer = maker.writer
     writer.add_name("golden")
-    writer.add_context_length(512)
+    writer.add_context_length(2048 if width > 512 else 512)
     writer.add_embedding_length(width)
     writer.add_block_count(layers)
     writer.add_feed_forward_length(hidden)

@@ -16,6 +16,8 @@ mod lanes_neon;
 #[cfg(target_arch = "x86_64")]
 mod lanes_x86;
 pub mod quant;
+#[cfg(target_arch = "x86_64")]
+mod quant_avx512;
 mod quant_scalar;
 mod quant_unpack;
 

@@ -5,6 +5,8 @@
 
 use half::f16;
 
+#[cfg(target_arch = "x86_64")]
+use crate::inference::kernel::quant_avx512;
 use crate::inference::kernel::{quant_scalar, quant_unpack};
 
 /// Elements of a vector that share a scale.
@@ -161,10 +163,79 @@ impl Vectors {
 pub fn multiply(matrix: &Matrix<'_>, vectors: &Vectors, out: &mut [f32]) {
     assert_eq!(matrix.columns, vectors.columns, "rows and vectors are of one length");
     assert_eq!(out.len(), matrix.rows * vectors.count, "room for every product");
+    #[cfg(target_arch = "x86_64")]
+    if quant_avx512::knows(matrix.format, matrix.columns) && quant_avx512::is_there() {
+        return quant_avx512::multiply(matrix, vectors, out);
+    }
     quant_scalar::multiply(matrix, vectors, out);
 }
 
 /// A 16-bit float at the start of a block.
 pub(super) fn half_at(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+
+    use super::*;
+
+    const FORMATS: [Format; 8] =
+        [Format::Q4_0, Format::Q4_1, Format::Q5_0, Format::Q5_1, Format::Q8_0, Format::Q4K, Format::Q5K, Format::Q6K];
+
+    /// Random blocks whose scales are numbers of a usual size.
+    fn blocks(format: Format, rows: usize, columns: usize, seed: &mut u64) -> Vec<u8> {
+        let (_, block) = format.block();
+        let mut bytes = vec![0; format.row_bytes(columns).expect("whole rows") * rows];
+        for block in bytes.chunks_exact_mut(block) {
+            for byte in block.iter_mut() {
+                *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                *byte = (*seed >> 56) as u8;
+            }
+            let halves: &[usize] = match format {
+                Format::Q6K => &[208],
+                Format::Q4_1 | Format::Q5_1 | Format::Q4K | Format::Q5K => &[0, 2],
+                _ => &[0],
+            };
+            for at in halves {
+                let scale = f16::from_f32(f32::from(block[*at]) / 2_560.0 + 0.01);
+                block[*at..at + 2].copy_from_slice(&scale.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 48, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_way_to_multiply_comes_to_the_same(
+            format in 0_usize..8, rows in 1_usize..4, count in 1_usize..7, length in 1_usize..4, seed in any::<u64>(),
+        ) {
+            let (format, mut seed) = (FORMATS[format], seed);
+            let columns = length * format.block().0.max(64);
+            let bytes = blocks(format, rows, columns, &mut seed);
+            let matrix = Matrix::new(format, columns, rows, &bytes).expect("a matrix");
+            let values: Vec<f32> = (0..columns * count).map(|at| ((seed >> (at % 48)) as u8 as f32 - 128.0) / 64.0).collect();
+            let mut vectors = Vectors::default();
+            vectors.set(&values, columns);
+            let mut ours = vec![0.0; rows * count];
+            multiply(&matrix, &vectors, &mut ours);
+            let mut plain = vec![0.0; rows * count];
+            quant_scalar::multiply(&matrix, &vectors, &mut plain);
+            let mut floats = vec![0.0; columns];
+            for row in 0..rows {
+                matrix.read_row(row, &mut floats);
+                for vector in 0..count {
+                    let at = row * count + vector;
+                    let values = &values[vector * columns..(vector + 1) * columns];
+                    let exact: f32 = values.iter().zip(&floats).map(|(left, right)| left * right).sum();
+                    let size: f32 = values.iter().zip(&floats).map(|(left, right)| (left * right).abs()).sum();
+                    prop_assert!((ours[at] - plain[at]).abs() <= 1e-5 * size + 1e-6, "{format:?}: {} {}", ours[at], plain[at]);
+                    prop_assert!((exact - plain[at]).abs() <= 0.02 * size + 1e-3, "{format:?}: {exact} {}", plain[at]);
+                }
+            }
+        }
+    }
 }
