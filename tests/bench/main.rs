@@ -7,6 +7,7 @@ mod support;
 
 mod embed;
 mod figure;
+mod language;
 mod search;
 
 use std::fs::{self, File};
@@ -31,12 +32,13 @@ const MEASUREMENTS: &[(&str, fn())] = &[
     ("mqtt", mqtt),
     ("remote", remote),
     ("embed", embed::measure),
+    ("language", language::measure),
     ("search", search::small),
     ("search_million", search::large),
 ];
 
 /// What takes minutes is measured when it is named.
-const SLOW: &[&str] = &["search_million"];
+const SLOW: &[&str] = &["language", "search_million"];
 
 const STARTS: usize = 20;
 const CHATS: usize = 2_000;
