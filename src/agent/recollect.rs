@@ -26,7 +26,7 @@ const RELEVANCE_GAP: f64 = 0.15;
 /// How well a memory must fit to answer a question that was not asked as one about memories.
 const ANSWER_RELEVANCE_MIN: f64 = 0.42;
 /// How well one must fit to be offered for forgetting.
-const FORGET_RELEVANCE_MIN: f64 = 0.35;
+const FORGET_RELEVANCE_MIN: f64 = 0.28;
 /// Memories offered for forgetting.
 const FORGET_MAX: usize = 4;
 /// Read out of one memory, in bytes.
@@ -51,7 +51,14 @@ impl Agent {
     /// "What did I tell you about ...?"
     pub(super) async fn recall(&self, work: &Work, intent: &Intent, topic: &str) -> Result<String, DbError> {
         let found = self.find(work, topic, LOOKED_AT).await;
-        Ok(self.say(&intent.language).recalled(Some(topic), &worth_saying(&found, 0.0)))
+        // Asked for what was told; what stands in files answers only where nothing was.
+        let (told, written): (Vec<Found>, Vec<Found>) =
+            found.into_iter().partition(|hit| !matches!(origin_of(&hit.source), Some(NoteOrigin::File(_))));
+        let mut notes = worth_saying(&told, 0.0);
+        if notes.is_empty() {
+            notes = worth_saying(&written, 0.0);
+        }
+        Ok(self.say(&intent.language).recalled(Some(topic), &notes))
     }
 
     /// "Forget ...": what holds every word goes and is named; what only means the same is asked about first.

@@ -380,6 +380,22 @@ async fn other_words_find_what_was_told_and_the_answer_says_when() {
 }
 
 #[tokio::test]
+async fn what_was_told_goes_before_what_stands_in_files() {
+    let house = House::started(Config::default()).await;
+    let add = |source: &'static str, text: &'static str| {
+        let chunk = memory::Chunk::new(text, source, "").expect("a chunk");
+        let now = house.clock.now();
+        house.db.write(move |tx| memory::remember(tx, &chunk, now).map(drop))
+    };
+    add("document:/srv/keys.md", "Every spare key has a number.").await.expect("added");
+    let told = house.ask("what did I tell you about the second house key").await;
+    assert_eq!(told.text(), "It says in keys.md: Every spare key has a number.");
+    house.ask("remember that the spare key is under the flower pot").await;
+    let told = house.ask("what did I tell you about the second house key").await;
+    assert_eq!(told.text(), "You told me on August 18, 2026: the spare key is under the flower pot");
+}
+
+#[tokio::test]
 async fn a_statement_is_kept_while_no_model_is_there() {
     let house = House::started(Config::default()).await;
     let kept = house.ask("Mia was born on the third of May.").await;

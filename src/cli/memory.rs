@@ -190,5 +190,8 @@ fn forget_layer(layer: &str, yes: bool, terminal: &mut Terminal<'_>) -> Result<(
         }
     }
     let gone = client.post("memory/reset", &json!({"layer": layer})).map_err(Failure::Client)?;
-    terminal.print(&format!("{} memories are forgotten.", gone["deleted"]))
+    match gone["deleted"].as_u64() {
+        Some(1) => terminal.print("1 memory is forgotten."),
+        other => terminal.print(&format!("{} memories are forgotten.", other.unwrap_or(0))),
+    }
 }

@@ -14,7 +14,7 @@ use super::{Document, DocumentError, FILE_BYTES_MAX, Kind, TEXT_BYTES_MAX};
 /// The hidden command that [`serve`]s.
 pub const COMMAND: &str = "read-document";
 /// Processor time, in seconds.
-const CPU_SECONDS_MAX: u64 = 60;
+const CPU_SECONDS_MAX: u64 = 30;
 /// Address space, in bytes: a parsed PDF is a multiple of its file.
 const MEMORY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Stack of the parsing thread, in bytes; PDF objects nest.
@@ -30,7 +30,7 @@ enum Answer {
     Refused(DocumentError),
 }
 
-/// Reads `bytes` with the program at `program` (this one). Blocks for as long as it takes, at most about a minute.
+/// Reads `bytes` with the program at `program` (this one). Blocks for as long as it takes, at most about half a minute.
 pub fn read_apart(program: &Path, kind: Kind, bytes: &[u8]) -> Result<Document, DocumentError> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(DocumentError::TooLarge { bytes: bytes.len() as u64, bytes_max: FILE_BYTES_MAX as u64 });
