@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use crate::figure::{Figure, Goal, Times, pss_mib};
 
-const ROUNDS: usize = 7;
-const SHORT_CALLS: usize = 200;
-const BATCH_CALLS: usize = 12;
+const ROUNDS: usize = 5;
+const SHORT_CALLS: usize = 100;
+const BATCH_CALLS: usize = 8;
 const THREADS: usize = 2;
 const MIB: f64 = 1024.0 * 1024.0;
 

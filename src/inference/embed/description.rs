@@ -1,6 +1,6 @@
 //! What a model's folder says about it: sizes, pooling, prefixes, lengths. Small JSON files, read before anything large.
 //!
-//! Read in this order, later ones fill what earlier ones left open: `embedding.json` (ours), `1_Pooling/config.json`,
+//! Read in this order, later ones fill what earlier ones left open: what the caller knows, `embedding.json` (ours), `1_Pooling/config.json`,
 //! `sentence_bert_config.json` and `config_sentence_transformers.json` (sentence-transformers), `config.json` (transformers).
 
 use std::collections::HashMap;
@@ -73,14 +73,30 @@ pub struct Description {
     space: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Ours {
-    space: Option<String>,
-    pooling: Option<Pooling>,
-    query_prefix: Option<String>,
-    passage_prefix: Option<String>,
-    tokens_max: Option<usize>,
+/// What somebody who knows the model says about it: the catalog it was installed from, or `embedding.json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hints {
+    /// The name of the vector space: quantized and full variants of a model share it.
+    pub space: Option<String>,
+    pub pooling: Option<Pooling>,
+    pub query_prefix: Option<String>,
+    pub passage_prefix: Option<String>,
+    /// Tokens of one window, special ones included.
+    pub tokens_max: Option<usize>,
+}
+
+impl Hints {
+    /// What is said here, and what `other` says about the rest.
+    fn or(&self, other: Self) -> Self {
+        Self {
+            space: self.space.clone().or(other.space),
+            pooling: self.pooling.or(other.pooling),
+            query_prefix: self.query_prefix.clone().or(other.query_prefix),
+            passage_prefix: self.passage_prefix.clone().or(other.passage_prefix),
+            tokens_max: self.tokens_max.or(other.tokens_max),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -103,15 +119,15 @@ struct PromptFile {
 }
 
 impl Description {
-    /// Reads the description in `folder`.
-    pub fn read(folder: &Path) -> Result<Self, LoadError> {
+    /// Reads the description in `folder`; `hints` go before what stands there.
+    pub fn read(folder: &Path, hints: &Hints) -> Result<Self, LoadError> {
         let path = folder.join("config.json");
         let shape: Shape = json(&path)?.ok_or_else(|| LoadError::Read {
             path: path.clone(),
             source: std::io::Error::from(std::io::ErrorKind::NotFound),
         })?;
         check(&path, &shape)?;
-        let ours: Ours = json(&folder.join("embedding.json"))?.unwrap_or_default();
+        let ours = hints.or(json(&folder.join("embedding.json"))?.unwrap_or_default());
         let lengths: LengthFile = json(&folder.join("sentence_bert_config.json"))?.unwrap_or_default();
         let mut prompts: PromptFile = json(&folder.join("config_sentence_transformers.json"))?.unwrap_or_default();
         let mut prompt = |names: &[&str]| names.iter().find_map(|name| prompts.prompts.remove(*name));
@@ -254,7 +270,7 @@ mod tests {
     }
 
     fn read(files: &[(&str, &str)]) -> Result<Description, LoadError> {
-        Description::read(folder(files).path())
+        Description::read(folder(files).path(), &Hints::default())
     }
 
     #[test]
@@ -280,6 +296,9 @@ mod tests {
         files.push(("embedding.json", ours));
         let found = read(&files).unwrap();
         assert_eq!((found.tokens_max, found.pooling, found.query_prefix.as_str()), (64, Pooling::Mean, ""));
+        let hints = Hints { pooling: Some(Pooling::Cls), tokens_max: Some(32), ..Hints::default() };
+        let found = Description::read(folder(&files).path(), &hints).unwrap();
+        assert_eq!((found.tokens_max, found.pooling, found.query_prefix.as_str()), (32, Pooling::Cls, ""));
     }
 
     #[test]
@@ -308,7 +327,7 @@ mod tests {
             ("one", "weights"),
             ("two", "others!"),
         ]);
-        let found = Description::read(named.path()).unwrap();
+        let found = Description::read(named.path(), &Hints::default()).unwrap();
         let of = |description: &Description, name| description.fingerprint(&named.path().join(name)).unwrap();
         assert_eq!(of(&found, "one"), of(&found, "two"));
         assert!(of(&found, "one").starts_with("a/32/"));
@@ -326,7 +345,7 @@ mod tests {
             content.extend(bytes);
             let folder = folder(&[]);
             fs::write(folder.path().join("config.json"), content).unwrap();
-            let _ = Description::read(folder.path());
+            let _ = Description::read(folder.path(), &Hints::default());
         }
     }
 }

@@ -10,7 +10,7 @@ use super::error::{EmbedError, LoadError, RunError};
 use super::network::{Batch, Network};
 use super::plan::runs;
 use super::pool::Blend;
-use super::queue::{Answer, Queue, Request};
+use super::queue::{Embedded, Queue, Request};
 use super::status::{Board, Facts};
 use super::tokens::{Splitter, Window};
 use super::{TextUse, load};
@@ -46,12 +46,12 @@ impl Engine {
         let result = self.embed(&requests);
         self.board.used(self.config.clock.now());
         match result {
-            Ok(vectors) => {
-                let mut vectors = vectors.into_iter();
+            Ok(texts) => {
+                let mut texts = texts.into_iter();
                 for request in requests {
-                    let own = vectors.by_ref().take(request.texts.len()).collect();
+                    let own = texts.by_ref().take(request.texts.len());
                     // Nobody listens when the caller has left meanwhile.
-                    let _ = request.answer.send(Ok(own));
+                    let _ = request.answer.send(Ok(own.collect()));
                 }
             }
             Err(error) => requests.into_iter().for_each(|request| {
@@ -69,21 +69,27 @@ impl Engine {
         }
     }
 
+    /// Gives back what runs needed and do not need any more.
+    pub(super) fn trim(&mut self) {
+        super::heap::trim();
+        self.board.trimmed();
+    }
+
     /// Loads the model when it is not loaded.
     pub(super) fn warm(&mut self) -> Result<(), EmbedError> {
         self.loaded().map(|_| ())
     }
 
-    /// The vectors of all texts of all requests, in order.
-    fn embed(&mut self, requests: &[Request]) -> Answer {
+    /// The vector and the tokens of each text of all requests, in order.
+    fn embed(&mut self, requests: &[Request]) -> Result<Vec<(Vec<f32>, usize)>, EmbedError> {
         let id = self.config.id.clone();
         let loaded = self.loaded()?;
         let started = Instant::now();
-        let outcome = loaded.embed(requests).map_err(|source| EmbedError::Run { id, source: Arc::new(source) });
-        if let Ok((vectors, tokens)) = &outcome {
-            self.board.computed(vectors.len(), *tokens, started.elapsed());
-        }
-        outcome.map(|(vectors, _)| vectors)
+        let texts = requests.iter().flat_map(|request| request.texts.iter().map(|text| (request.use_, text.as_str())));
+        let found = loaded.embed(texts).map_err(|source| EmbedError::Run { id, source: Arc::new(source) })?;
+        let tokens = found.iter().map(|(_, tokens)| tokens).sum();
+        self.board.computed(found.len(), tokens, started.elapsed());
+        Ok(found)
     }
 
     fn loaded(&mut self) -> Result<&mut Loaded, EmbedError> {
@@ -139,40 +145,44 @@ impl Engine {
         let (network, provider) = choice.open(&self.config, &description)?;
         let mut loaded = Loaded { description, splitter, network };
         // The first run allocates and prepares; it also shows at once whether the network answers as it should.
-        loaded.vectors([(TextUse::Query, "warm")].into_iter()).map_err(|source| LoadError::FirstRun { source })?;
+        loaded.embed([(TextUse::Query, "warm")].into_iter()).map_err(|source| LoadError::FirstRun { source })?;
         Ok((loaded, provider))
     }
 }
 
 impl Loaded {
-    /// The vectors of all texts in order, and how many tokens they had.
-    fn embed(&mut self, requests: &[Request]) -> Result<(Vec<Vec<f32>>, usize), RunError> {
-        self.vectors(requests.iter().flat_map(|request| request.texts.iter().map(|text| (request.use_, text.as_str()))))
-    }
-
-    fn vectors<'a>(
+    /// The vector of each text, and how many tokens it had.
+    fn embed<'a>(
         &mut self,
         texts: impl Iterator<Item = (TextUse, &'a str)>,
-    ) -> Result<(Vec<Vec<f32>>, usize), RunError> {
+    ) -> Result<Vec<(Vec<f32>, usize)>, RunError> {
         let mut windows: Vec<Window> = Vec::new();
-        let mut count = 0;
-        for (text, (use_, content)) in texts.enumerate() {
-            windows.extend(self.splitter.windows(text, self.description.prefix(use_), content)?);
-            count += 1;
+        let mut blends: Vec<(Blend, usize)> = Vec::new();
+        for (use_, content) in texts {
+            windows.extend(self.splitter.windows(blends.len(), self.description.prefix(use_), content)?);
+            blends.push((Blend::default(), 0));
         }
         let lengths: Vec<usize> = windows.iter().map(|window| window.ids.len()).collect();
-        let mut blends: Vec<Blend> = (0..count).map(|_| Blend::default()).collect();
         for run in runs(&lengths) {
             let rows: Vec<&[u32]> = run.iter().map(|row| windows[*row].ids.as_slice()).collect();
             let batch = Batch::new(&rows, self.description.shape.pad_token_id);
             let pooled = self.network.run(&batch, self.description.pooling)?;
             for (row, vector) in run.into_iter().zip(pooled) {
-                if !blends[windows[row].text].add(vector, lengths[row]) {
+                let (blend, tokens) = &mut blends[windows[row].text];
+                *tokens += lengths[row];
+                if !blend.add(vector, lengths[row]) {
                     return Err(RunError::NoDirection);
                 }
             }
         }
-        let finished = blends.into_iter().map(|blend| blend.finish().ok_or(RunError::NoDirection));
-        Ok((finished.collect::<Result<_, _>>()?, lengths.iter().sum()))
+        let finished = blends.into_iter().map(|(blend, tokens)| Some((blend.finish()?, tokens)));
+        finished.collect::<Option<_>>().ok_or(RunError::NoDirection)
+    }
+}
+
+impl FromIterator<(Vec<f32>, usize)> for Embedded {
+    fn from_iter<I: IntoIterator<Item = (Vec<f32>, usize)>>(texts: I) -> Self {
+        let (vectors, tokens): (Vec<_>, Vec<usize>) = texts.into_iter().unzip();
+        Self { vectors, tokens: tokens.iter().sum() }
     }
 }

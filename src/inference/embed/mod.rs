@@ -38,9 +38,10 @@ use std::time::Duration;
 use crate::base::clock::Clock;
 use crate::base::lane::{Lane, LaneError};
 
-pub use description::Description;
+pub use description::{Description, Hints};
 pub use error::{EmbedError, LoadError, RunError};
 pub use pool::Pooling;
+pub use queue::Embedded;
 pub use status::{Facts, State, Status};
 
 use engine::Engine;
@@ -57,6 +58,10 @@ const QUEUE_LEN: usize = 512;
 const THREADS_MAX: usize = 4;
 /// Shortest wait between two looks whether the model is idle.
 const REST_CHECK_MIN: Duration = Duration::from_millis(50);
+/// After so long without a request, what the last ones needed is given back to the system; the model stays.
+const QUIET: Duration = Duration::from_secs(2);
+/// Longest wait between two looks at a loaded model: who used it meanwhile left something behind.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// What a text is for: some models were trained to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +103,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// The weights in `folder`; without, files of usual names.
     pub file: Option<String>,
+    /// What is known about the model beside its folder; goes before what stands there.
+    pub hints: Hints,
     /// Where ONNX Runtime may be, files or folders, best first; see [`crate::inference::onnx::places`].
     pub libraries: Vec<PathBuf>,
     pub engines: Engines,
@@ -117,6 +124,7 @@ impl Default for Config {
             id: String::new(),
             folder: PathBuf::new(),
             file: None,
+            hints: Hints::default(),
             libraries: Vec::new(),
             engines: Engines::Any,
             compute: Compute::Auto,
@@ -135,7 +143,7 @@ impl Config {
     }
 
     fn description(&self) -> Result<Description, LoadError> {
-        Description::read(&self.folder)
+        Description::read(&self.folder, &self.hints)
     }
 }
 
@@ -176,18 +184,25 @@ impl Embedder {
     ///
     /// Errors: [`EmbedError::Unavailable`] when the library or the model is not installed; [`EmbedError::Load`] when it is and
     /// does not work; [`EmbedError::TooMany`] beyond [`TEXTS_MAX`]; [`EmbedError::Busy`] when too many callers wait.
-    pub async fn embed(&self, texts: Vec<String>, use_: TextUse) -> Answer {
+    pub async fn embed(&self, texts: Vec<String>, use_: TextUse) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.embed_counted(texts, use_).await.map(|embedded| embedded.vectors)
+    }
+
+    /// As [`Embedder::embed`], with the number of tokens.
+    pub async fn embed_counted(&self, texts: Vec<String>, use_: TextUse) -> Result<Embedded, EmbedError> {
         if texts.len() > TEXTS_MAX {
             return Err(EmbedError::TooMany { texts: texts.len(), texts_max: TEXTS_MAX });
         }
-        let mut vectors = Vec::with_capacity(texts.len());
+        let mut all = Embedded { vectors: Vec::with_capacity(texts.len()), tokens: 0 };
         let mut texts = texts.into_iter();
         loop {
             let turn: Vec<String> = texts.by_ref().take(TEXTS_PER_TURN).collect();
             if turn.is_empty() {
-                return Ok(vectors);
+                return Ok(all);
             }
-            vectors.extend(self.turn(turn, use_).await?);
+            let turn = self.turn(turn, use_).await?;
+            all.vectors.extend(turn.vectors);
+            all.tokens += turn.tokens;
         }
     }
 
@@ -201,10 +216,12 @@ impl Embedder {
         self.on_lane(Engine::unload).await
     }
 
-    /// Unloads the model if it is idle. Done by itself; public for who wants to decide when to look.
+    /// Unloads the model if it is idle, and gives back what runs needed when it is quiet. Done by itself while the runtime of the
+    /// first request lives; public for who wants to decide when to look.
     pub async fn rest(&self) -> Result<(), EmbedError> {
         match self.shared.idle_left() {
             Some(left) if left.is_zero() => self.unload().await,
+            _ if self.shared.board.is_quiet(self.shared.config.clock.now(), QUIET) => self.on_lane(Engine::trim).await,
             _ => Ok(()),
         }
     }
@@ -287,39 +304,49 @@ impl Shared {
         Ok(lane.insert(started).clone())
     }
 
-    /// How long the loaded model may still be unused; `None` when none is loaded or it is kept.
+    /// How long the loaded model may still be unused; `None` when none is loaded.
     fn idle_left(&self) -> Option<Duration> {
         let used_at = self.board.used_at()?;
         let unused = self.config.clock.now().since(used_at);
-        (!self.config.idle.is_zero()).then(|| self.config.idle.saturating_sub(unused))
+        Some(if self.config.idle.is_zero() { Duration::MAX } else { self.config.idle.saturating_sub(unused) })
     }
 
-    /// Starts the task that unloads an idle model, unless there is one.
+    /// When there is something to do for a loaded model; `None` when not before it is used again.
+    fn next_look(&self) -> Option<Duration> {
+        let left = self.idle_left()?;
+        match (self.board.is_trimmed(), self.config.idle.is_zero()) {
+            (true, true) => None,
+            (true, false) => Some(left.clamp(REST_CHECK_MIN, LOOK)),
+            (false, _) => Some(left.clamp(REST_CHECK_MIN, QUIET)),
+        }
+    }
+
+    /// Starts the task that looks after a loaded model, unless there is one.
     fn watch(self: &Arc<Self>) {
-        if self.config.idle.is_zero() || self.is_watched.swap(true, Ordering::SeqCst) {
+        if self.is_watched.swap(true, Ordering::SeqCst) {
             return;
         }
-        tokio::spawn(unload_when_idle(Arc::downgrade(self)));
+        tokio::spawn(look_after(Arc::downgrade(self)));
     }
 }
 
-/// Ends when the model is unloaded or the last handle is gone.
-async fn unload_when_idle(shared: Weak<Shared>) {
+/// Ends when there is nothing left to look after, or the last handle is gone.
+async fn look_after(shared: Weak<Shared>) {
     loop {
         let Some(strong) = shared.upgrade() else { return };
-        let Some(left) = strong.idle_left() else {
+        let Some(wait) = strong.next_look() else {
             strong.is_watched.store(false, Ordering::SeqCst);
-            // Somebody may have loaded it just now and have seen that it was still watched.
-            if strong.idle_left().is_none() || strong.is_watched.swap(true, Ordering::SeqCst) {
+            // Somebody may have used it just now and have seen that it was still watched.
+            if strong.next_look().is_none() || strong.is_watched.swap(true, Ordering::SeqCst) {
                 return;
             }
             continue;
         };
-        let embedder = Embedder { shared: strong };
-        if let Err(error) = embedder.rest().await {
-            tracing::warn!(error = %error, "The idle embedding model was not unloaded.");
+        drop(strong);
+        tokio::time::sleep(wait).await;
+        let Some(shared) = shared.upgrade() else { return };
+        if let Err(error) = (Embedder { shared }).rest().await {
+            tracing::warn!(error = %error, "The embedding model was not put to rest.");
         }
-        drop(embedder);
-        tokio::time::sleep(left.max(REST_CHECK_MIN)).await;
     }
 }

@@ -15,8 +15,16 @@ const WAITING_MAX: usize = 256;
 /// Texts that are taken together, unless one request has more.
 const TEXTS_TOGETHER_MAX: usize = 32;
 
-/// One vector for each text, in their order.
-pub(super) type Answer = Result<Vec<Vec<f32>>, EmbedError>;
+/// The vectors of some texts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Embedded {
+    /// One for each text, in their order.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens that were computed, special ones and prefixes included.
+    pub tokens: usize,
+}
+
+pub(super) type Answer = Result<Embedded, EmbedError>;
 
 /// A caller's texts and where the answer goes.
 pub(super) struct Request {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use ort::ep::{CUDA, ExecutionProvider, TensorRT};
+use ort::ep::{CPU, CUDA, ExecutionProvider, TensorRT};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{RunOptions, Session, SessionInputValue};
+use ort::session::{Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef};
 
 use super::error::{LoadError, RunError};
@@ -43,7 +43,6 @@ pub(super) struct OnnxNetwork {
     /// One vector a token, to be pooled here; otherwise one a text.
     is_states: bool,
     dims: usize,
-    options: RunOptions,
     /// Token types, always zero; kept because they are asked for each time.
     zeros: Vec<i64>,
 }
@@ -62,8 +61,7 @@ impl OnnxNetwork {
             .map_err(refuse)?;
         let inputs = inputs(&session, path)?;
         let (output, is_states) = output(&session, path, dims)?;
-        let options = options().map_err(refuse)?;
-        Ok(Self { session, inputs, output, is_states, dims, options, zeros: Vec::new() })
+        Ok(Self { session, inputs, output, is_states, dims, zeros: Vec::new() })
     }
 
     /// One pooled vector for each row.
@@ -83,7 +81,7 @@ impl OnnxNetwork {
             };
             inputs.push((name, TensorRef::from_array_view((shape, values.as_slice())).map_err(failed)?.into()));
         }
-        let outputs = self.session.run_with_options(inputs, &self.options).map_err(failed)?;
+        let outputs = self.session.run(inputs).map_err(failed)?;
         let found = outputs.get(&self.output).ok_or(RunError::Shape { found: vec![], expected: vec![batch.rows()] })?;
         let (shape, values) = found.try_extract_tensor::<f32>().map_err(failed)?;
         let expected = match self.is_states {
@@ -112,8 +110,10 @@ fn builder(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         // Sizes differ from run to run, so planning memory ahead only makes plans for sizes that do not come back.
-        .with_memory_pattern(false)?
-        .with_intra_op_spinning(false)?;
+        .with_memory_pattern(false)?;
+    // Without the arena what a run needed goes back to the heap, and from there to the system when it is quiet: 40 MiB are left of a
+    // session that has seen long texts, instead of 68. A run takes about 4 % longer.
+    CPU::default().with_arena_allocator(false).register(&mut builder)?;
     match provider {
         Provider::Cpu => {}
         Provider::Cuda => CUDA::default().register(&mut builder)?,
@@ -123,13 +123,6 @@ fn builder(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result
         }
     }
     Ok(builder)
-}
-
-fn options() -> ort::Result<RunOptions> {
-    let mut options = RunOptions::new()?;
-    // What a large batch needed is given back when it is done.
-    options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
-    Ok(options)
 }
 
 fn inputs(session: &Session, path: &Path) -> Result<Vec<(String, Input)>, LoadError> {

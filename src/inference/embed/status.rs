@@ -50,55 +50,77 @@ pub struct Status {
     pub busy_ms: u64,
 }
 
-/// The status and when the model was last used.
-pub(super) struct Board(Mutex<(Status, Timestamp)>);
+/// The status, and what decides when memory is given back.
+pub(super) struct Board(Mutex<Written>);
+
+struct Written {
+    status: Status,
+    used_at: Timestamp,
+    /// Memory was given back since.
+    is_trimmed: bool,
+}
 
 impl Board {
     pub(super) fn new(id: String) -> Self {
         let status =
             Status { id, state: State::Resting, loaded: None, reason: None, loads: 0, texts: 0, tokens: 0, busy_ms: 0 };
-        Self(Mutex::new((status, Timestamp::default())))
+        Self(Mutex::new(Written { status, used_at: Timestamp::default(), is_trimmed: true }))
     }
 
     pub(super) fn status(&self) -> Status {
-        self.lock().0.clone()
+        self.lock().status.clone()
     }
 
     /// When the model was last used, while one is loaded.
     pub(super) fn used_at(&self) -> Option<Timestamp> {
-        let (status, used_at) = &*self.lock();
-        (status.state == State::Ready).then_some(*used_at)
+        let written = self.lock();
+        (written.status.state == State::Ready).then_some(written.used_at)
     }
 
     pub(super) fn used(&self, now: Timestamp) {
-        self.lock().1 = now;
+        let mut written = self.lock();
+        (written.used_at, written.is_trimmed) = (now, false);
+    }
+
+    /// Whether the model was not used for `quiet` and still holds what runs needed.
+    pub(super) fn is_quiet(&self, now: Timestamp, quiet: Duration) -> bool {
+        let written = self.lock();
+        written.status.state == State::Ready && !written.is_trimmed && now.since(written.used_at) >= quiet
+    }
+
+    pub(super) fn is_trimmed(&self) -> bool {
+        self.lock().is_trimmed
+    }
+
+    pub(super) fn trimmed(&self) {
+        self.lock().is_trimmed = true;
     }
 
     pub(super) fn loaded(&self, facts: Facts) {
-        let status = &mut self.lock().0;
+        let status = &mut self.lock().status;
         (status.state, status.loaded, status.reason) = (State::Ready, Some(facts), None);
         status.loads += 1;
     }
 
     pub(super) fn unloaded(&self) {
-        let status = &mut self.lock().0;
+        let status = &mut self.lock().status;
         (status.state, status.loaded) = (State::Resting, None);
     }
 
     pub(super) fn failed(&self, error: &EmbedError) {
-        let status = &mut self.lock().0;
+        let status = &mut self.lock().status;
         status.state = if error.is_unavailable() { State::Unavailable } else { State::Broken };
         (status.loaded, status.reason) = (None, Some(chain(error)));
     }
 
     pub(super) fn computed(&self, texts: usize, tokens: usize, elapsed: Duration) {
-        let status = &mut self.lock().0;
+        let status = &mut self.lock().status;
         status.texts += texts as u64;
         status.tokens += tokens as u64;
         status.busy_ms += elapsed.as_millis() as u64;
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Status, Timestamp)> {
+    fn lock(&self) -> MutexGuard<'_, Written> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

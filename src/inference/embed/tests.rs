@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use proptest::prelude::{ProptestConfig, prop, prop_assert, proptest};
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 use serde::Deserialize;
 
 use super::testing::{block, config, copy, tiny};
@@ -94,6 +94,16 @@ fn odd_texts_have_vectors_too() {
 }
 
 #[test]
+fn tokens_are_counted_as_they_are_computed() {
+    let embedder = Embedder::new(config(Engines::Candle));
+    let texts = vec!["the lamp".to_owned(), String::new()];
+    let embedded = block(embedder.embed_counted(texts, TextUse::Passage)).unwrap();
+    assert_eq!((embedded.vectors.len(), embedded.tokens), (2, 4 + 2));
+    let status = embedder.status();
+    assert_eq!((status.texts, status.tokens), (2, 6));
+}
+
+#[test]
 fn too_many_texts_are_refused() {
     let embedder = Embedder::new(config(Engines::Candle));
     let texts = vec![String::new(); super::TEXTS_MAX + 1];
@@ -151,6 +161,18 @@ fn an_idle_model_is_unloaded_and_comes_back() {
         assert_eq!(embed(&embedder, &["the lamp"]).unwrap(), before);
         assert_eq!(embedder.status().loads, 2);
     }
+}
+
+#[test]
+fn a_quiet_model_stays_and_gives_back_what_runs_needed() {
+    let config = Config { idle: Duration::ZERO, ..config(Engines::Candle) };
+    let clock = config.clock.clone();
+    let embedder = Embedder::new(config);
+    embed(&embedder, &["the lamp"]).unwrap();
+    assert_eq!(embedder.shared.next_look(), Some(super::QUIET));
+    clock.advance(Duration::from_secs(3_600));
+    block(embedder.rest()).unwrap();
+    assert_eq!((embedder.status().state, embedder.shared.next_look()), (State::Ready, None));
 }
 
 #[test]
@@ -272,6 +294,19 @@ fn words_that_the_network_does_not_know_are_an_error() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_changed_network_is_refused_or_computes(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let folder = copy();
+        let path = folder.path().join("model.onnx");
+        let mut content = std::fs::read(&path).unwrap();
+        for (at, value) in changes {
+            let at = at.index(content.len());
+            content[at] = value;
+        }
+        std::fs::write(&path, content).unwrap();
+        let _ = embed(&in_folder(folder.path(), Engines::Onnx), &["the lamp"]);
+    }
 
     #[test]
     fn a_batch_gives_what_each_text_alone_gives(texts in prop::collection::vec("[a-z ]{0,90}", 1..12)) {

@@ -101,11 +101,12 @@ fn head(text: &str, bytes_max: usize) -> &str {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::inference::embed::description::Hints;
     use crate::inference::embed::testing::tiny;
     use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
 
     fn splitter(windows_max: usize) -> Splitter {
-        let description = Description::read(&tiny()).unwrap();
+        let description = Description::read(&tiny(), &Hints::default()).unwrap();
         Splitter::load(&tiny(), &description, windows_max).unwrap()
     }
 
@@ -138,7 +139,7 @@ pub(super) mod tests {
 
     #[test]
     fn hostile_tokenizers_are_refused() {
-        let description = Description::read(&tiny()).unwrap();
+        let description = Description::read(&tiny(), &Hints::default()).unwrap();
         let good = std::fs::read_to_string(tiny().join("tokenizer.json")).unwrap();
         let many = vec![serde_json::json!({"SpecialToken": {"id": "[CLS]", "type_id": 0}}); 70];
         let mut template: serde_json::Value = serde_json::from_str(&good).unwrap();
