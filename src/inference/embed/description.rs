@@ -75,7 +75,7 @@ pub struct Description {
 
 /// What somebody who knows the model says about it: the catalog it was installed from, or `embedding.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Hints {
     /// The name of the vector space: quantized and full variants of a model share it.
     pub space: Option<String>,
