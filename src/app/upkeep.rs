@@ -65,7 +65,14 @@ async fn prune(db: &Db, now: Timestamp, retention: &Retention) -> Result<usize, 
     }
     let kept = session::Retention::default();
     total += db.write(move |tx| session::prune(tx, &kept, now)).await?;
-    total += db.write(move |tx| memory::prune(tx, now)).await?;
+    // A piece at a time, so that nobody waits for the whole.
+    loop {
+        let gone = db.write(move |tx| memory::prune(tx, now)).await?;
+        total += gone;
+        if gone == 0 {
+            break;
+        }
+    }
     total += db.write(move |tx| recall::prune(tx, now)).await?;
     Ok(total)
 }

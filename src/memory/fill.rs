@@ -34,13 +34,22 @@ pub struct Repaired {
     pub vectors: bool,
 }
 
-/// The generation that a model is to fill: the one that answers if it is the model's, or the one that fills, or a new one.
-/// None when `dims` is no dimension that can be stored.
+/// The generation that a model fills already: the one that is being made, or the one that answers while none is.
+pub fn current(conn: &Connection, fingerprint: &str, dims: usize) -> rusqlite::Result<Option<Generation>> {
+    let newest = match generation::filling(conn)? {
+        Some(filling) => Some(filling),
+        None => generation::active(conn)?,
+    };
+    Ok(newest.filter(|generation| generation.fingerprint == fingerprint && generation.dims == dims))
+}
+
+/// The generation that a model is to fill from now on, a new one where it has none. None when `dims` is no dimension that can be
+/// stored.
 pub fn settle(tx: &Tx<'_>, fingerprint: &str, dims: usize) -> rusqlite::Result<Option<Generation>> {
-    let is_its = |generation: &Generation| generation.fingerprint == fingerprint && generation.dims == dims;
-    if let Some(filling) = generation::filling(tx)?.filter(is_its) {
-        return Ok(Some(filling));
+    if let Some(current) = current(tx, fingerprint, dims)? {
+        return Ok(Some(current));
     }
+    let is_its = |active: &Generation| active.fingerprint == fingerprint && active.dims == dims;
     if let Some(active) = generation::active(tx)?.filter(is_its) {
         if generation::give_up_filling(tx)? {
             disown(tx, active.number)?;

@@ -39,6 +39,14 @@ pub struct Progress {
     pub failure: Option<String>,
 }
 
+impl Progress {
+    fn is_for(&self, generation: &Generation) -> bool {
+        self.fingerprint == generation.fingerprint
+            && self.failure.is_none()
+            && self.is_active == (generation.state == State::Active)
+    }
+}
+
 /// Gives vectors to chunks. One per house.
 pub struct Indexer {
     db: Db,
@@ -88,12 +96,12 @@ impl Indexer {
         }
     }
 
-    /// Does everything there is to do now.
+    /// Does everything there is to do now. Where nothing is, it only reads: a commit of its own would wake it again.
     pub async fn catch_up(&self, shutdown: &Shutdown) -> Result<(), Failure> {
-        while self.db.write(|tx| schema::index_missing(tx, PIECE_LEN)).await? > 0 {}
-        let Some(mut generation) = self.settled().await? else {
-            return Err(Failure::Model(EmbedFailure::Unavailable { why: "its dimension cannot be stored".to_owned() }));
-        };
+        while self.db.read(schema::has_missing).await? {
+            self.db.write(|tx| schema::index_missing(tx, PIECE_LEN)).await?;
+        }
+        let mut generation = self.settled().await?;
         let started = Instant::now();
         let mut made = 0_usize;
         while !shutdown.is_triggered() {
@@ -106,8 +114,7 @@ impl Indexer {
             let vectors = self.embedded(waiting).await?;
             if !self.db.write(move |tx| fill::store(tx, number, vectors)).await? {
                 // Somebody asked for another one meanwhile.
-                let Some(other) = self.settled().await? else { break };
-                generation = other;
+                generation = self.settled().await?;
             }
             self.note(&generation, made as f64 / started.elapsed().as_secs_f64().max(1e-3)).await?;
         }
@@ -115,7 +122,10 @@ impl Indexer {
             let done = generation.clone();
             self.db.write(move |tx| fill::finish(tx, &done)).await?;
         }
-        self.note(&generation, 0.0).await?;
+        let is_known = self.progress.borrow().is_for(&generation);
+        if made > 0 || !is_known {
+            self.note(&generation, 0.0).await?;
+        }
         while !shutdown.is_triggered() && self.db.read(generation::has_retired).await? {
             self.db.write(generation::drop_retired).await?;
         }
@@ -131,9 +141,14 @@ impl Indexer {
         }
     }
 
-    async fn settled(&self) -> Result<Option<Generation>, Failure> {
+    async fn settled(&self) -> Result<Generation, Failure> {
         let (fingerprint, dims) = (self.model.fingerprint(), self.model.dims());
-        Ok(self.db.write(move |tx| fill::settle(tx, &fingerprint, dims)).await?)
+        let wanted = fingerprint.clone();
+        if let Some(current) = self.db.read(move |conn| fill::current(conn, &wanted, dims)).await? {
+            return Ok(current);
+        }
+        let begun = self.db.write(move |tx| fill::settle(tx, &fingerprint, dims)).await?;
+        begun.ok_or_else(|| unavailable("its dimension cannot be stored"))
     }
 
     /// The vectors of a batch. When the model refuses the batch, each text is tried alone, so that one bad text costs only itself.

@@ -51,8 +51,14 @@ pub fn layer_of(source: &str) -> Option<&'static Layer> {
 
 /// Name of the layer of what people told the house themselves, and of all that no other layer claims.
 pub const USER_LAYER: &str = "user";
+/// Name of the layer of files that people gave to the house, which the API does not list.
+pub const DOCUMENT_LAYER: &str = "document";
 
-/// As [`layer_of`], by name.
+/// As [`layer_of`], by name. Part of the stored format: chunks and the blocks of their vectors carry it.
 pub fn layer_name(source: &str) -> &'static str {
-    layer_of(source).map_or(USER_LAYER, |layer| layer.name)
+    match layer_of(source) {
+        Some(layer) => layer.name,
+        None if source.starts_with("document:") => DOCUMENT_LAYER,
+        None => USER_LAYER,
+    }
 }

@@ -392,3 +392,32 @@ fn the_nearest_of_thousands_are_found() {
     }
     assert!(found * 100 >= wanted * 98, "{found} of {wanted}");
 }
+
+#[test]
+fn an_indexer_with_nothing_to_do_writes_nothing() {
+    let (db, model) = (Db::memory_for_tests(&[MIGRATIONS]), Model::new("one", 64));
+    keep(&db, "The bike lock is 1234.", "user");
+    let indexer = Indexer::new(db.clone(), model);
+    run(indexer.catch_up(&Shutdown::default())).expect("indexed");
+    let committed = db.committed();
+    run(indexer.catch_up(&Shutdown::default())).expect("looked");
+    assert!(!committed.has_changed().expect("the writer lives"), "its own commits would wake it for ever");
+}
+
+#[test]
+fn a_copy_of_the_database_is_searched_alike() {
+    let (db, model) = (Db::memory_for_tests(&[MIGRATIONS]), Model::new("one", 64));
+    let folder = tempfile::tempdir().expect("a folder");
+    for text in ["The bike lock is 1234.", "Anna is allergic to nuts"] {
+        keep(&db, text, "user");
+    }
+    index_all(&db, &model);
+    let path = folder.path().join("copy.db");
+    run(db.copy_to(path.clone())).expect("copied");
+    assert_eq!(crate::db::check_file(&path).expect("checked"), None);
+    let copy = Db::open(&Config::at(&path), &[MIGRATIONS], &Clock::System).expect("opened");
+    assert_eq!(contents(&hits(&copy, ask(&model, "bicycle code"))), ["The bike lock is 1234."]);
+    assert_eq!(copy.write_blocking(repair).expect("checked"), Repaired::default());
+    keep(&copy, "The kids sleep at eight", "user");
+    assert_eq!(index_all(&copy, &model).counted.done, 3);
+}

@@ -28,7 +28,7 @@ pub use chunker::{Cut, Form, PIECE_BYTES_MIN, Piece, split};
 pub use fill::{Counted, Repaired, Waiting, counted, finish, reindex, repair, settle, store, waiting};
 pub use generation::{Generation, State, active, filling};
 pub use indexer::{Failure, Indexer, Progress};
-pub use layer::{LAYERS, Layer, USER_LAYER, layer_name, layer_of};
+pub use layer::{DOCUMENT_LAYER, LAYERS, Layer, USER_LAYER, layer_name, layer_of};
 pub use port::{Embed, EmbedFailure, TextUse};
 pub use query::{Query, WORDS_MAX};
 pub use rank::Weights;

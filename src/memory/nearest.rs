@@ -2,7 +2,7 @@
 //! most promising, best first, until no other can be among the wanted.
 //!
 //! The signatures are read from the blocks in which sqlite-vec keeps them. Its own search of the same table would sort each block
-//! once per wanted neighbor, and compares signs with signs, which needs three times the candidates (figures in `lib.rs`).
+//! once per wanted neighbor, and compares signs with signs, which needs four times the candidates (decision 16).
 
 use rusqlite::Connection;
 
@@ -11,7 +11,7 @@ use super::index::BLOCK_LEN;
 use super::vector::{QueryCode, product};
 
 /// Most candidates whose stored vectors are looked at.
-const CANDIDATES_MAX: usize = 8_192;
+const CANDIDATES_MAX: usize = 4_096;
 /// Candidates looked at together, in the order in which they lie in the file.
 const BATCH_LEN: usize = 64;
 /// Standard errors by which an estimate may be wrong and the neighbor still be found.

@@ -78,6 +78,11 @@ pub fn index_missing(conn: &Connection, count_max: u32) -> rusqlite::Result<usiz
     Ok(ids.len())
 }
 
+pub(super) fn has_missing(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM memory_chunks WHERE words_id IS NULL)")?
+        .query_row([], |row| row.get(0))
+}
+
 /// Puts one chunk into the index of words and gives it its number.
 pub(super) fn index(conn: &Connection, id: &str, content: &str, tags: &str, source: &str) -> rusqlite::Result<()> {
     // A number that the index still knows never comes back: a program that does not know the index may have deleted its chunk.

@@ -22,6 +22,8 @@ const CANDIDATES_MIN: usize = 30;
 const CANDIDATES_MAX: usize = 2_000;
 /// Cosine from which two texts say the same.
 const REPEAT_COSINE: f32 = 0.95;
+/// Bytes of the file that searches may map.
+const MAPPED_BYTES_MAX: i64 = 1 << 31;
 /// KafClaw's threshold (specification §8.4).
 pub const MIN_SCORE: f32 = 0.22;
 
@@ -90,6 +92,11 @@ pub fn seek(conn: &Connection, ask: &Ask) -> rusqlite::Result<Vec<Hit>> {
     if count == 0 {
         return Ok(Vec::new());
     }
+    if ask.vector.is_some() {
+        map_file(conn)?;
+    }
+    // Of one moment: the vectors that answer may be replaced meanwhile.
+    let _moment = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
     let meaning = Meaning::of(conn, ask)?;
     let query = Query::new(&ask.text);
     let mut wanted = match ask.mode {
@@ -111,6 +118,15 @@ pub fn seek(conn: &Connection, ask: &Ask) -> rusqlite::Result<Vec<Hit>> {
         // Filters let too few through.
         wanted = (wanted * 4).min(CANDIDATES_MAX);
     }
+}
+
+/// Lets this connection read pages where the kernel keeps them: one call per page was half of a search. Costs the house memory only
+/// for pages that searches touched, which the kernel takes back when it needs them.
+fn map_file(conn: &Connection) -> rusqlite::Result<()> {
+    if conn.is_autocommit() {
+        conn.pragma_update_and_check(None, "mmap_size", MAPPED_BYTES_MAX, |_| Ok(()))?;
+    }
+    Ok(())
 }
 
 /// The generation that answers, and the question in its terms.
