@@ -95,7 +95,7 @@ pub fn transcribe(
     let mut pieces = Pieces::new(recording, detector.open(), &PieceConfig::default());
     let mut whole = Transcript { language: options.language.clone().unwrap_or_default(), ..Transcript::default() };
     let mut options = options.clone();
-    while let Some(cut) = pieces.next().map_err(SpeechError::Recording)? {
+    while let Some(cut) = pieces.next_piece().map_err(SpeechError::Recording)? {
         let total_s = expected_s(&pieces);
         let mut placed = |progress: Progress| hear(in_place(progress, &cut, total_s));
         let mut piece = model.understand(&cut.samples, &options, &mut placed)?;

@@ -116,7 +116,7 @@ impl Ear {
             if hear(Value::Null).is_break() {
                 return Err(fault(&WhisperError::Cancelled));
             }
-            let Some(piece) = pieces.next().map_err(|error| unheard(&error))? else { break };
+            let Some(piece) = pieces.next_piece().map_err(|error| unheard(&error))? else { break };
             let mut pass_on = |progress: Progress| tell(&piece, progress, hear);
             let mut part = self.whisper.transcribe(&piece.samples, &options, &mut pass_on);
             if let Ok(part) = &mut part {

@@ -77,7 +77,7 @@ impl Pieces {
     }
 
     /// The next piece; none at the end, and at once for a recording in which nobody speaks.
-    pub fn next(&mut self) -> Result<Option<Cut>, PieceError> {
+    pub fn next_piece(&mut self) -> Result<Option<Cut>, PieceError> {
         loop {
             if let Some(cut) = self.finished.take() {
                 return Ok(Some(cut));

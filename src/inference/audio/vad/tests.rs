@@ -51,7 +51,7 @@ fn a_spoken_sentence_is_found_between_silences() {
     let audio = decode(fixture("speech.opus"), &Limits::default()).expect("a recording");
     let found = spans(&audio.samples);
     let expected = 1.0..audio.seconds() - 1.5;
-    assert!(is_near(&found, &[expected.clone()]), "{found:?}, not {expected:?}");
+    assert!(is_near(&found, std::slice::from_ref(&expected)), "{found:?}, not {expected:?}");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_spoken_sentence_is_found_in_noise() {
     for (peak, seed) in [(0.002, 1), (0.01, 2), (0.03, 3)] {
         let found = spans(&mixed(&audio.samples, &noise(100_000, peak, seed)));
         let expected = 1.0..audio.seconds() - 1.5;
-        assert!(is_near(&found, &[expected.clone()]), "{peak}: {found:?}, not {expected:?}");
+        assert!(is_near(&found, std::slice::from_ref(&expected)), "{peak}: {found:?}, not {expected:?}");
     }
 }
 
@@ -121,7 +121,7 @@ fn pieces(samples: &[f32], vad: Option<Box<dyn Vad>>, piece_s_max: usize) -> Vec
     let stream = Stream::of(wav(samples, 16_000), &Limits::default()).expect("a stream");
     let mut pieces = Pieces::new(stream, vad, &PieceConfig { piece_s_max, ..PieceConfig::default() });
     let mut found = Vec::new();
-    while let Some(piece) = pieces.next().expect("a piece") {
+    while let Some(piece) = pieces.next_piece().expect("a piece") {
         found.push(piece);
     }
     assert_eq!(pieces.progress().bytes, pieces.progress().bytes_total);
