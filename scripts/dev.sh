@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 need_build
 need_broker
+need_onnxruntime
 KAFCLAW_HOME=${KAFCLAW_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/dev}
 port=${KAFCLAW_DEV_MQTT_PORT:-18830}
 broker_home=$KAFCLAW_HOME/mosquitto

@@ -9,6 +9,12 @@ cd "$(dirname "$0")/.."
 need_build
 say "Building (in $CARGO_TARGET_DIR) ..."
 cargo build --release --locked
+# Without it everything works but the search by meaning; who is offline does without.
+if (need_onnxruntime); then
+    need_onnxruntime
+else
+    say "Memories are found by their words only until ONNX Runtime is here."
+fi
 kafclaw=$CARGO_TARGET_DIR/release/kafclaw
 "$kafclaw" config validate >&2
 host=$("$kafclaw" config get gateway.host)
