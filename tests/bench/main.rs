@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use figure::{Figure, Goal, Times, pss_mib};
-use support::{Connection, Door, FakeModel, Gateway, Mosquitto, Mqtt, PATIENCE, Plan, request};
+use support::{Connection, Door, FakeModel, Mosquitto, Mqtt, PATIENCE, Plan, request};
 
 /// What can be measured, by name.
 const MEASUREMENTS: &[(&str, fn())] = &[

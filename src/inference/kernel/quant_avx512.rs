@@ -126,7 +126,7 @@ unsafe fn products<P: Packed, const N: usize>(row: &[u8], vectors: &Vectors, fir
                 let both = _mm_castsi128_ps(_mm_loadl_epi64(head.scales.as_ptr().add(pair * 2).cast()));
                 _mm512_permutexvar_ps(two, _mm512_castps128_ps512(both))
             };
-            for n in 0..N {
+            for (n, total) in total.iter_mut().enumerate() {
                 let group = (first + n) * groups + step * P::GROUPS + pair * 2;
                 let values = _mm512_loadu_si512(quants.add(group * GROUP).cast());
                 let mut sum = _mm512_dpbusd_epi32(zero, weights, values);
@@ -135,14 +135,14 @@ unsafe fn products<P: Packed, const N: usize>(row: &[u8], vectors: &Vectors, fir
                 }
                 let both = _mm_castsi128_ps(_mm_loadl_epi64(scales.add(group).cast()));
                 let own = _mm512_permutexvar_ps(two, _mm512_castps128_ps512(both));
-                total[n] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, own), total[n]);
+                *total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, own), *total);
             }
         }
         if P::HAS_MINS {
             let least = _mm256_loadu_ps(head.mins.as_ptr());
-            for n in 0..N {
+            for (n, mins) in mins.iter_mut().enumerate() {
                 let own = _mm256_loadu_ps(sums.add((first + n) * groups + step * STEP_GROUPS_MAX));
-                mins[n] = _mm256_fmadd_ps(least, own, mins[n]);
+                *mins = _mm256_fmadd_ps(least, own, *mins);
             }
         }
     }
