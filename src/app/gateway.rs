@@ -212,7 +212,8 @@ impl House {
         let meaning = recollection::meaning(config, &db, &clock, &edges).await?;
         let minds = Minds::start(config, &clock, meaning.clone(), &links)?;
         let options = wiring::model_options(config);
-        let chain = Arc::new(Chain::with_local(endpoints, options, clock.clone(), &minds.local()));
+        let local = minds.local();
+        let chain = Arc::new(Chain::with_local(endpoints, options, clock.clone(), &local));
         let scheduler = scheduler(config, &db, &clock, &bus, &matcher, handle.is_some());
         let decider = Decider::new(db.clone(), clock.clone(), bus.clone());
         let health: Arc<HealthPort> = Arc::new(HealthPort {
@@ -244,7 +245,8 @@ impl House {
 
         let dispatcher = tokio::spawn(bus.clone().run(Arc::new(agent), turns.clone()));
         tokio::spawn(decider.clone().run(turns.clone()));
-        recollection::start(config, &recollection, &db, &clock, &chain, &edges);
+        let condensing = recollection::condensing_chain(config, &recollection, &chain, &clock, &local);
+        recollection::start(config, &recollection, &db, &clock, &condensing, &edges);
         if config.scheduler.enabled {
             tokio::spawn(scheduler.clone().run(edges.clone()));
         } else {

@@ -17,6 +17,7 @@ use crate::base::shutdown::Shutdown;
 use crate::config::Config;
 use crate::dashboard::memory::{Desk, Facts};
 use crate::db::Db;
+use crate::provider::port::LocalModels;
 use crate::provider::{Chain, Message, ProviderError, Request};
 use crate::recall::{CondenseError, Condenser, Finder, index, observe, soul};
 
@@ -108,7 +109,7 @@ pub(super) fn desk(
     })
 }
 
-/// Starts everything that follows the house until shutdown.
+/// Starts everything that follows the house until shutdown; `chain` condenses conversations.
 pub(super) fn start(
     config: &Config,
     settings: &Settings,
@@ -117,11 +118,11 @@ pub(super) fn start(
     chain: &Arc<Chain>,
     shutdown: &Shutdown,
 ) {
-    let Observer { enabled, model, message_threshold, max_observations } = settings.observer.clone();
+    let Observer { enabled, message_threshold, max_observations, .. } = settings.observer;
     let indexing = index::Config { observes: enabled, ..index::Config::default() };
     tokio::spawn(index::run(db.clone(), clock.clone(), indexing, shutdown.clone()));
     let observing = observe::Config { enabled, message_threshold, observations_max: max_observations };
-    let condenser = Arc::new(ChainCondenser(condensing_chain(config, &model, chain, clock)));
+    let condenser = Arc::new(ChainCondenser(chain.clone()));
     tokio::spawn(observe::run(db.clone(), clock.clone(), condenser, observing, shutdown.clone()));
     let (db, workspace, now) = (db.clone(), config.paths.workspace.clone(), clock.now());
     tokio::spawn(async move {
@@ -135,13 +136,20 @@ pub(super) fn start(
     });
 }
 
-/// The chain that answers people, or one of the observer's own model.
-fn condensing_chain(config: &Config, model: &str, chain: &Arc<Chain>, clock: &Clock) -> Arc<Chain> {
+/// The chain that answers people, or one of the observer's own model; `here` runs those of this house.
+pub(super) fn condensing_chain(
+    config: &Config,
+    settings: &Settings,
+    chain: &Arc<Chain>,
+    clock: &Clock,
+    here: &Arc<dyn LocalModels>,
+) -> Arc<Chain> {
+    let model = settings.observer.model.as_str();
     if model.is_empty() {
         return chain.clone();
     }
     match wiring::endpoint(config, model) {
-        Ok(endpoint) => Arc::new(Chain::new(vec![endpoint], wiring::model_options(config), clock.clone())),
+        Ok(endpoint) => Arc::new(Chain::with_local(vec![endpoint], wiring::model_options(config), clock.clone(), here)),
         Err(problem) => {
             tracing::warn!(
                 error = error::chain(&problem),

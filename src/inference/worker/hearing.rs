@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::error::chain;
-use crate::inference::audio::vad::{Cut, EnergyVad, PieceConfig, PieceError, Pieces};
+use crate::inference::audio::vad::PieceError;
 use crate::inference::audio::{AudioError, Limits, Stream};
+use crate::inference::speech::{self, Detector, SpeechError};
 use crate::inference::transcript::Transcript;
 use crate::inference::whisper::{self, Options, Progress, Whisper, WhisperError};
 use crate::inference::worker::message::{Fault, FaultKind, ModelSpec, Setup};
@@ -108,30 +109,24 @@ impl Ear {
     }
 
     /// Piece by piece, so that hours of silence are neither kept nor paid for.
-    fn understand(&self, mut pieces: Pieces, options: &Options, hear: Hear<'_>) -> Result<Transcript, Fault> {
-        let mut whole = Transcript::default();
-        let mut options = options.clone();
-        loop {
-            // Reading hours of silence is work too.
-            if hear(Value::Null).is_break() {
-                return Err(fault(&WhisperError::Cancelled));
-            }
-            let Some(piece) = pieces.next_piece().map_err(|error| unheard(&error))? else { break };
-            let mut pass_on = |progress: Progress| tell(&piece, progress, hear);
-            let mut part = self.whisper.transcribe(&piece.samples, &options, &mut pass_on);
-            if let Ok(part) = &mut part {
-                piece.restore(part);
-            }
-            let part = part.map_err(|error| fault(&error))?;
-            if whole.language.is_empty() && !part.segments.is_empty() {
-                // One recording, one language: what the first words told holds for the others.
-                options.language = options.language.or_else(|| Some(part.language.clone()));
-                whole.language = part.language;
-            }
-            whole.segments.extend(part.segments);
-        }
-        whole.duration_s = pieces.progress().seconds;
-        Ok(whole)
+    fn understand(
+        &self,
+        recording: Result<Stream, AudioError>,
+        options: &Options,
+        hear: Hear<'_>,
+    ) -> Result<Transcript, Fault> {
+        let recording = recording.map_err(|error| Fault::new(FaultKind::Input, chain(&error)))?;
+        let mut pass_on = |progress: Progress| match progress {
+            // Nobody is told by it; whether somebody still listens, is.
+            Progress::Heard { .. } => hear(Value::Null),
+            said => serde_json::to_value(said).map_or(ControlFlow::Continue(()), &mut *hear),
+        };
+        speech::transcribe(&self.whisper, recording, &Detector::Energy, options, &mut pass_on)
+            .map(|understood| understood.transcript)
+            .map_err(|error| match error {
+                SpeechError::Recording(error) => unheard(&error),
+                SpeechError::Model(error) => fault(&error),
+            })
     }
 }
 
@@ -149,34 +144,11 @@ impl Mind for Ear {
                     |progress| serde_json::to_value(progress).map_or(ControlFlow::Continue(()), &mut *hear);
                 self.whisper.transcribe(&samples, &options, &mut pass_on).map_err(|error| fault(&error))?
             }
-            Form::File => self.understand(pieces(Stream::of(audio.clone(), &limits))?, &options, hear)?,
-            Form::Path(path) => self.understand(pieces(Stream::open(&path, &limits))?, &options, hear)?,
+            Form::File => self.understand(Stream::of(audio.clone(), &limits), &options, hear)?,
+            Form::Path(path) => self.understand(Stream::open(&path, &limits), &options, hear)?,
         };
         serde_json::to_value(transcript).map_err(unread)
     }
-}
-
-fn pieces(stream: Result<Stream, AudioError>) -> Result<Pieces, Fault> {
-    let stream = stream.map_err(|error| Fault::new(FaultKind::Input, chain(&error)))?;
-    Ok(Pieces::new(stream, Some(Box::new(EnergyVad::default())), &PieceConfig::default()))
-}
-
-/// Passes a piece's progress on, with the times of the whole recording.
-fn tell(piece: &Cut, progress: Progress, hear: Hear<'_>) -> ControlFlow<()> {
-    let progress = match progress {
-        Progress::Said(segment) => {
-            let mut alone = Transcript { segments: vec![segment], ..Transcript::default() };
-            piece.restore(&mut alone);
-            match alone.segments.pop() {
-                Some(segment) => Progress::Said(segment),
-                None => return ControlFlow::Continue(()),
-            }
-        }
-        // How far a piece is says nothing about the recording.
-        Progress::Heard { .. } => return hear(Value::Null),
-        guess => guess,
-    };
-    serde_json::to_value(progress).map_or(ControlFlow::Continue(()), hear)
 }
 
 fn unheard(error: &PieceError) -> Fault {
