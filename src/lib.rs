@@ -51,7 +51,7 @@
 //! 10. *2026-11-21.* Reminders of callers who hold no line open (`/chat`, command line, web page) are kept in the conversation and
 //!     announced on `<prefix>/<instance>/out/announcements` where there is a broker.
 //! 11. *2026-11-21.* Release code is built for size, and a second after READY the gateway drops the mapped pages of its own code: most
-//!     of what is resident in an idle house is code that only the start ran. The one `unsafe`.
+//!     of what is resident in an idle house is code that only the start ran.
 //! 12. *2026-11-21.* The wire to the broker is ours even without TLS: small packets are acknowledged at once, because brokers hold
 //!     the next one back until then (88 ms instead of 2 for an answer).
 //! 13. *2026-11-21.* The control port (18789) is a key of the configuration and is not served yet: no empty shell.
@@ -70,6 +70,14 @@
 //!     its tables, answers as a whole and is dropped as a whole. What KafClaw left in that column is of unknown models and is not used.
 //! 18. *2026-11-21.* Readers that search by meaning map the database file: a system call per page was half of a search. A disk that
 //!     cannot be read then ends the process instead of the search, and the service starts anew.
+//! 19. *2026-11-21.* On processors, Whisper and the language model compute on plain slices with kernels of our own: candle's model has
+//!     no cache and pays for 30 s, its quantised products are chosen when it is compiled. Candle keeps what it is best at, networks
+//!     that are to run on a GPU too; the BERT twin is the first. *Otherwise if* candle chooses its kernels at run time.
+//! 20. *2026-11-21.* `unsafe` is for what safe Rust cannot say, each in a small file with its reason: vector instructions
+//!     (`inference::kernel`), model files mapped instead of read, sqlite-vec's registration, the probe for a GPU's driver, memory
+//!     given back.
+//! 21. *2026-11-21.* The embedding model that the configuration wants is used where it is installed; else the one that came with the
+//!     program. KafClaw's default is a model that nobody has on a fresh, offline machine, and a memory that waits for it is none.
 
 #![deny(unsafe_code)]
 
