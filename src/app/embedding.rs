@@ -192,6 +192,11 @@ impl Meaning {
         self.0.recall.clone()
     }
 
+    /// Where models lie, for everybody who looks.
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
     /// The model of the memory, for whoever wants vectors.
     pub(super) fn embedder(&self) -> Option<Embedder> {
         lock(&self.0.current).as_ref().map(|current| current.model.embedder.clone())

@@ -68,7 +68,7 @@ pub(super) async fn meaning(
     let configured = embedding::configured(config).map_err(|source| GatewayError::Memory { source })?;
     let keys = config.section("/inference").map_err(|source| GatewayError::Models { source })?;
     let store = minds::store(config);
-    let installer = Lane::start("models", 1, store.clone()).map_err(|source| GatewayError::Shelf { source })?;
+    let installer = Lane::start("model-install", 1, store.clone()).map_err(|source| GatewayError::Shelf { source })?;
     let find = embedding::finder(configured.model.clone(), keys, store.clone(), clock.clone());
     Ok(Meaning::start(Ground {
         db: db.clone(),

@@ -34,7 +34,8 @@ impl Embeddings for Minds {
             let none = || Refusal::new(Reason::NoModel, "no embedding model is installed");
             let embedder = self.meaning.embedder().ok_or_else(none)?;
             let id = embedder.status().id;
-            let is_meant = model.is_empty() || self.store.manifest().find(model).is_some_and(|entry| entry.id == id);
+            let is_meant =
+                model.is_empty() || self.meaning.store().manifest().find(model).is_some_and(|entry| entry.id == id);
             if !is_meant {
                 let sentence = format!("there is no model `{model}` to embed with; the one in use here is `{id}`");
                 return Err(Refusal::new(Reason::NoModel, sentence));

@@ -44,7 +44,6 @@ pub(super) struct Keys {
 pub(super) struct Minds {
     pub engines: Engines,
     pub meaning: Meaning,
-    pub store: Store,
     shelf: Shelf,
 }
 
@@ -58,7 +57,7 @@ impl Minds {
     ) -> Result<Self, GatewayError> {
         let unread = |source| GatewayError::Models { source };
         let keys: Keys = config.section("/inference").map_err(unread)?;
-        let store = store(config);
+        let store = meaning.store();
         if let Some(problem) = store.problem() {
             tracing::warn!(error = problem, "The list of one's own models is left out.");
         }
@@ -71,7 +70,7 @@ impl Minds {
             named => named.to_owned(),
         };
         let shelf = Shelf { store: lane, speech, language: keys.language_model };
-        Ok(Self { engines, meaning, store, shelf })
+        Ok(Self { engines, meaning, shelf })
     }
 
     /// What the chain of models asks.
