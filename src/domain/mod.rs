@@ -4,4 +4,5 @@ pub mod call;
 pub mod event;
 pub mod household;
 pub mod message;
+pub mod record;
 pub mod task;
