@@ -114,6 +114,28 @@ fn log(_level: LogLevel, _category: &str, _id: &str, _place: &str, message: &str
     tracing::debug!(error = message, "ONNX Runtime has something to say.");
 }
 
+/// What tests that need the library share.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// Where this machine has it. `scripts/test.sh` sees to it that it does, in the cache.
+    pub fn libraries() -> Vec<PathBuf> {
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
+        let mut places = places(&[], std::env::var_os("ORT_DYLIB_PATH"));
+        places.push(cache.join("kafclaw/onnxruntime-1.27.0"));
+        places
+    }
+
+    /// A test that needs it fails where it is missing: one that passes without having looked says nothing.
+    pub fn library() -> Arc<Runtime> {
+        runtime(&libraries()).unwrap_or_else(|problem| {
+            panic!("{problem}. scripts/test.sh fetches it, or let ORT_DYLIB_PATH name it");
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

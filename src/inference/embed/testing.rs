@@ -21,20 +21,11 @@ pub(super) fn copy() -> tempfile::TempDir {
     folder
 }
 
-/// Where this machine has ONNX Runtime. `scripts/test.sh` sees to it that it does, in the cache.
-pub(super) fn libraries() -> Vec<PathBuf> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
-    let mut places = onnx::places(&[], std::env::var_os("ORT_DYLIB_PATH"));
-    places.push(cache.join("kafclaw/onnxruntime-1.27.0"));
-    places
-}
-
 pub(super) fn config(engines: Engines) -> Config {
     Config {
         id: "tiny-bert".to_owned(),
         folder: tiny(),
-        libraries: libraries(),
+        libraries: onnx::testing::libraries(),
         engines,
         compute: Compute::Cpu,
         threads: Some(1),

@@ -99,18 +99,11 @@ impl Vad for SileroVad {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-    use std::sync::Arc;
 
     use super::*;
     use crate::inference::audio::testing::{noise, tone};
     use crate::inference::audio::vad::{Config, detect};
     use crate::inference::onnx;
-
-    /// The runtime, where there is one.
-    fn runtime() -> Option<Arc<Runtime>> {
-        let found = onnx::runtime(&onnx::places(&[], std::env::var_os("ORT_DYLIB_PATH")));
-        found.inspect_err(|problem| eprintln!("not tested: {problem}")).ok()
-    }
 
     fn golden(name: &str) -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/vad").join(name)
@@ -120,7 +113,7 @@ mod tests {
     /// number s of its state give 1 / (1 + exp(4 - 40 m - 20 s)); its state becomes half of what it was, plus m.
     #[test]
     fn a_network_with_the_right_ends_is_heard_with_context_and_state() {
-        let Some(runtime) = runtime() else { return };
+        let runtime = onnx::testing::library();
         let mut vad = SileroVad::load(&runtime, &golden("signature.onnx")).expect("a detector");
         let frames = noise(10 * FRAME_LEN, 0.3, 1);
         let (mut state, mut before) = (0.0_f32, [0.0_f32; CONTEXT_LEN]);
@@ -140,7 +133,7 @@ mod tests {
 
     #[test]
     fn stretches_are_found_with_it_as_with_the_other() {
-        let Some(runtime) = runtime() else { return };
+        let runtime = onnx::testing::library();
         let mut vad = SileroVad::load(&runtime, &golden("signature.onnx")).expect("a detector");
         let recording = [vec![0.0; 32_000], tone(300.0, 16_000, 1.0), vec![0.0; 32_000]].concat();
         let found = detect(&recording, &mut vad, &Config::default()).expect("judged");
@@ -150,7 +143,7 @@ mod tests {
 
     #[test]
     fn other_networks_and_other_files_are_refused() {
-        let Some(runtime) = runtime() else { return };
+        let runtime = onnx::testing::library();
         let problem = SileroVad::load(&runtime, &golden("stranger.onnx")).expect_err("another network");
         assert!(matches!(&problem, VadError::OtherModel { why, .. } if why.contains("state")), "{problem}");
         for name in ["nothing.onnx", "../../fixtures/audio/tone.mp3"] {
