@@ -5,18 +5,15 @@
 
 use std::ops::Range;
 
-use rayon::prelude::{IntoParallelIterator, ParallelIterator};
-
 use crate::inference::kernel::aligned::Aligned;
-use crate::inference::kernel::f32_tile::{Finish as TileFinish, Tile, VECTORS, multiply as multiply_tile, rows_max};
+use crate::inference::kernel::f32_tile::{Target, Tile, VECTORS, multiply as multiply_tile, rows_max};
 use crate::inference::kernel::lanes::Isa;
+use crate::inference::kernel::share::{Size, on_all_threads};
 
 pub use crate::inference::kernel::f32_tile::Finish;
 
 /// Multiplications below which other threads are not worth waking.
 const SMALL: usize = 60_000;
-/// Rows that one thread works on before it looks for more: their floats stay in the second cache.
-const ROWS_PER_TURN: usize = 96;
 
 /// The right side of products, `depth` by `width`, with an optional sum to add to each result.
 #[derive(Debug, Clone)]
@@ -137,23 +134,14 @@ pub fn multiply(from: Rows<'_>, part: Part<'_>, to: RowsMut<'_>, finish: Finish)
 /// The same on all threads of the current pool.
 pub fn multiply_on_all(from: Rows<'_>, part: Part<'_>, to: RowsMut<'_>, finish: Finish) {
     let job = Job::new(from, part, to, finish);
-    let (threads, panels) = (rayon::current_num_threads(), job.panels());
-    if threads == 1 || from.count * part.depth * part.width < SMALL {
-        return job.run(0..from.count, 0..panels);
-    }
-    let most = rows_max(part.matrix.isa);
-    if from.count >= 2 * threads * most {
-        let turn = from.count.div_ceil(threads * 2).next_multiple_of(most).min(ROWS_PER_TURN.next_multiple_of(most));
-        let turns = from.count.div_ceil(turn);
-        (0..turns).into_par_iter().for_each(|index| {
-            job.run(index * turn..((index + 1) * turn).min(from.count), 0..panels);
-        });
-    } else {
-        let pieces = panels.min(if panels > 64 * threads { 4 * threads } else { threads });
-        (0..pieces).into_par_iter().for_each(|index| {
-            job.run(0..from.count, index * panels / pieces..(index + 1) * panels / pieces);
-        });
-    }
+    let size = Size {
+        rows: from.count,
+        panels: job.panels(),
+        rows_per_tile: rows_max(part.matrix.isa),
+        is_small: from.count * part.depth * part.width < SMALL,
+        tiles_per_thread_min: 2,
+    };
+    on_all_threads(size, |rows, panels| job.run(rows, panels));
 }
 
 /// A product whose lengths were checked.
@@ -162,7 +150,7 @@ struct Job<'a> {
     part: Part<'a>,
     to: *mut f32,
     to_stride: usize,
-    finish: TileFinish,
+    finish: Finish,
 }
 
 #[allow(unsafe_code, reason = "threads write different results of one matrix")]
@@ -202,13 +190,15 @@ impl<'a> Job<'a> {
                     a_stride: self.from.stride,
                     b,
                     depth: self.part.depth,
-                    // SAFETY: `new` has checked that there is room for every row and column.
-                    c: unsafe { self.to.add(row * self.to_stride + column) },
-                    c_stride: self.to_stride,
-                    width: (self.part.width - column).min(panel),
-                    bias,
-                    finish: self.finish,
-                    rows: count,
+                    target: Target {
+                        // SAFETY: `new` has checked that there is room for every row and column.
+                        to: unsafe { self.to.add(row * self.to_stride + column) },
+                        stride: self.to_stride,
+                        width: (self.part.width - column).min(panel),
+                        bias,
+                        finish: self.finish,
+                        rows: count,
+                    },
                 };
                 // SAFETY: `new` has checked both sides; panels and bias are padded to their full width.
                 unsafe { multiply_tile(matrix.isa, &tile) };

@@ -26,7 +26,7 @@ pub enum Finish {
     Add,
 }
 
-/// `rows` rows of `a` times one panel of `b`, into `c`.
+/// Rows of `a`, as many as the target has, times one panel of `b`.
 #[derive(Clone, Copy)]
 pub struct Tile {
     /// First of the rows, `a_stride` floats from one to the next, each with `depth` floats.
@@ -35,9 +35,15 @@ pub struct Tile {
     /// `depth` times `VECTORS` vectors.
     pub b: *const f32,
     pub depth: usize,
-    /// First of the results, `c_stride` floats from one row to the next, `width` in each.
-    pub c: *mut f32,
-    pub c_stride: usize,
+    pub target: Target,
+}
+
+/// Where the results of a tile go, and what is done with them on the way.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// First of the results, `stride` floats from one row to the next, `width` in each.
+    pub to: *mut f32,
+    pub stride: usize,
     pub width: usize,
     /// As many as the panel is wide, or null.
     pub bias: *const f32,
@@ -60,7 +66,7 @@ for_every_isa! {
     /// Computes one tile.
     ///
     /// # Safety
-    /// Its pointers must hold what [`Tile`] says, and `rows` must be from 1 to [`rows_max`].
+    /// Its pointers must hold what [`Tile`] and [`Target`] say, and its rows must be from 1 to [`rows_max`].
     pub fn multiply(tile: &Tile) = multiply_body
 }
 
@@ -71,7 +77,7 @@ unsafe fn multiply_body<L: Lanes>(tile: &Tile) {
     let to = sums.0.as_mut_ptr();
     // SAFETY: the caller's promise; no tile has more sums than there is room for.
     unsafe {
-        match tile.rows {
+        match tile.target.rows {
             1 => one_row::<L>(tile, to),
             2 => rows_2::<L>(tile, to),
             3 => rows_3::<L>(tile, to),
@@ -85,8 +91,8 @@ unsafe fn multiply_body<L: Lanes>(tile: &Tile) {
             11 => rows_11::<L>(tile, to),
             _ => rows_12::<L>(tile, to),
         }
-        for row in 0..tile.rows {
-            finish::<L>(tile, row, to.add(row * VECTORS * L::COUNT));
+        for row in 0..tile.target.rows {
+            finish::<L>(&tile.target, row, to.add(row * VECTORS * L::COUNT));
         }
     }
 }
@@ -176,29 +182,29 @@ unsafe fn pair<L: Lanes>(sums: [L; VECTORS], a: f32, b: *const f32) -> [L; VECTO
 /// # Safety
 /// As for [`multiply`]; `sums` has as many floats as a panel is wide.
 #[inline(always)]
-pub unsafe fn finish<L: Lanes>(tile: &Tile, row: usize, sums: *mut f32) {
+pub unsafe fn finish<L: Lanes>(target: &Target, row: usize, sums: *mut f32) {
     // SAFETY: the caller's promise; there are as many sums as a panel is wide.
     unsafe {
-        let to = tile.c.add(row * tile.c_stride);
-        let is_whole = tile.width == VECTORS * L::COUNT;
+        let to = target.to.add(row * target.stride);
+        let is_whole = target.width == VECTORS * L::COUNT;
         for vector in 0..VECTORS {
             let offset = vector * L::COUNT;
             let mut value = L::load(sums.add(offset));
-            if !tile.bias.is_null() {
-                value = value.plus(L::load(tile.bias.add(offset)));
+            if !target.bias.is_null() {
+                value = value.plus(L::load(target.bias.add(offset)));
             }
-            if tile.finish == Finish::Gelu {
+            if target.finish == Finish::Gelu {
                 value = gelu(value);
             }
-            if is_whole && tile.finish == Finish::Add {
+            if is_whole && target.finish == Finish::Add {
                 value = value.plus(L::load(to.add(offset)));
             }
             value.store(if is_whole { to.add(offset) } else { sums.add(offset) });
         }
         if !is_whole {
-            for column in 0..tile.width {
+            for column in 0..target.width {
                 let (place, value) = (to.add(column), *sums.add(column));
-                *place = if tile.finish == Finish::Add { *place + value } else { value };
+                *place = if target.finish == Finish::Add { *place + value } else { value };
             }
         }
     }

@@ -4,22 +4,19 @@
 
 use std::ops::Range;
 
-use rayon::prelude::{
-    IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut,
-};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 use crate::inference::kernel::aligned::Aligned;
 use crate::inference::kernel::f32_matrix::RowsMut;
-use crate::inference::kernel::f32_tile::{Finish, Tile, VECTORS};
+use crate::inference::kernel::f32_tile::{Finish, Target, VECTORS};
 use crate::inference::kernel::int8_tile::{BLOCK, ByteTile, STEPS, multiply as multiply_tile, offset, rows_max};
 use crate::inference::kernel::lanes::Isa;
+use crate::inference::kernel::share::{Size, on_all_threads};
 
 /// Largest byte. -128 is not used: its product could not be summed in 16 bits.
 const BYTE_MAX: f32 = 127.0;
 /// Multiplications below which other threads are not worth waking.
 const SMALL: usize = 200_000;
-/// Rows that one thread works on before it looks for more.
-const ROWS_PER_TURN: usize = 96;
 
 /// The right side of products, with an optional sum to add to each result.
 #[derive(Debug, Clone)]
@@ -101,23 +98,14 @@ impl PackedBytes {
     pub fn multiply(&self, from: &[f32], to: RowsMut<'_>, finish: Finish) {
         let rows = Bytes::of(from, self.depth, offset(self.isa));
         let job = Job::new(self, &rows, to, finish);
-        let (threads, panels) = (rayon::current_num_threads(), job.panels());
-        if threads == 1 || rows.count * self.depth * self.width < SMALL {
-            return job.run(0..rows.count, 0..panels);
-        }
-        let most = rows_max(self.isa);
-        if rows.count >= 4 * threads * most {
-            let turn = rows.count.div_ceil(threads * 2).next_multiple_of(most).min(ROWS_PER_TURN);
-            let turns = rows.count.div_ceil(turn);
-            (0..turns).into_par_iter().for_each(|index| {
-                job.run(index * turn..((index + 1) * turn).min(rows.count), 0..panels);
-            });
-        } else {
-            let pieces = panels.min(if panels > 64 * threads { 4 * threads } else { threads });
-            (0..pieces).into_par_iter().for_each(|index| {
-                job.run(0..rows.count, index * panels / pieces..(index + 1) * panels / pieces);
-            });
-        }
+        let size = Size {
+            rows: rows.count,
+            panels: job.panels(),
+            rows_per_tile: rows_max(self.isa),
+            is_small: rows.count * self.depth * self.width < SMALL,
+            tiles_per_thread_min: 4,
+        };
+        on_all_threads(size, |rows, panels| job.run(rows, panels));
     }
 }
 
@@ -192,14 +180,10 @@ impl<'a> Job<'a> {
             let mut row = rows.start;
             while row < rows.end {
                 let count = (rows.end - row).min(most);
-                let to = Tile {
-                    a: std::ptr::null(),
-                    a_stride: 0,
-                    b: std::ptr::null(),
-                    depth: 0,
+                let target = Target {
                     // SAFETY: `new` has checked that there is room for every row and column.
-                    c: unsafe { self.to.add(row * self.to_stride + column) },
-                    c_stride: self.to_stride,
+                    to: unsafe { self.to.add(row * self.to_stride + column) },
+                    stride: self.to_stride,
                     width: (matrix.width - column).min(panel),
                     bias: matrix.bias.as_ref().map_or(std::ptr::null(), |bias| bias[column..].as_ptr()),
                     finish: self.finish,
@@ -212,7 +196,7 @@ impl<'a> Job<'a> {
                     b: matrix.bytes[column * blocks * BLOCK..].as_ptr(),
                     b_scales: matrix.scales[column * blocks..].as_ptr(),
                     blocks,
-                    to,
+                    target,
                 };
                 // SAFETY: `new` has checked both sides; panels, scales and bias are padded to their full width.
                 unsafe { multiply_tile(matrix.isa, &tile) };

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "vector instructions")]
 
-use crate::inference::kernel::f32_tile::{Tile, VECTORS};
+use crate::inference::kernel::f32_tile::{Target, VECTORS, finish};
 use crate::inference::kernel::for_every_isa;
 use crate::inference::kernel::lanes::{Isa, Lanes, Plain};
 
@@ -44,8 +44,7 @@ pub struct ByteTile {
     /// By block: a scale per column.
     pub b_scales: *const f32,
     pub blocks: usize,
-    /// Where the results go; `a`, `b` and `depth` of it are not used.
-    pub to: Tile,
+    pub target: Target,
 }
 
 /// Rows that one tile may have: their sums of integers and of floats fill the registers.
@@ -70,7 +69,7 @@ for_every_isa! {
     /// Computes one tile.
     ///
     /// # Safety
-    /// Its pointers must hold what [`ByteTile`] says, and its rows must be from 1 to [`rows_max`].
+    /// Its pointers must hold what [`ByteTile`] and [`Target`] say, and its rows must be from 1 to [`rows_max`].
     pub fn multiply(tile: &ByteTile) = multiply_body
 }
 
@@ -80,7 +79,7 @@ unsafe fn multiply_body<L: Dots>(tile: &ByteTile) {
     let to = sums.0.as_mut_ptr();
     // SAFETY: the caller's promise; no tile has more sums than there is room for.
     unsafe {
-        match tile.to.rows {
+        match tile.target.rows {
             1 => one_row::<L>(tile, to),
             2 => rows_2::<L>(tile, to),
             3 => rows_3::<L>(tile, to),
@@ -88,8 +87,8 @@ unsafe fn multiply_body<L: Dots>(tile: &ByteTile) {
             5 => rows_5::<L>(tile, to),
             _ => rows_6::<L>(tile, to),
         }
-        for row in 0..tile.to.rows {
-            crate::inference::kernel::f32_tile::finish::<L>(&tile.to, row, to.add(row * VECTORS * L::COUNT));
+        for row in 0..tile.target.rows {
+            finish::<L>(&tile.target, row, to.add(row * VECTORS * L::COUNT));
         }
     }
 }

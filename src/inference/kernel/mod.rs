@@ -2,7 +2,7 @@
 //!
 //! Which instructions a processor has is asked once at run time; each loop is written once over [`lanes::Lanes`] and compiled for
 //! every kind of processor. The faces are safe and check lengths; `unsafe` is inside, and a scalar twin tells in tests whether
-//! it computes the same. Absent on purpose: threads (callers cut the work) and any knowledge of models.
+//! it computes the same. Absent on purpose: any knowledge of models.
 
 pub mod aligned;
 pub mod f32_matrix;
@@ -20,6 +20,7 @@ pub mod quant;
 mod quant_avx512;
 mod quant_scalar;
 mod quant_unpack;
+mod share;
 
 /// Writes a safe function that runs `$body::<L>` with the vectors of the given instructions.
 ///
