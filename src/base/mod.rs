@@ -5,6 +5,8 @@
 pub mod clock;
 pub mod error;
 pub mod fault;
+#[cfg(test)]
+pub mod fuzz;
 pub mod id;
 pub mod lane;
 pub mod limits;

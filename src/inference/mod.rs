@@ -10,5 +10,6 @@ pub mod language;
 pub mod onnx;
 pub mod speech;
 pub mod transcript;
+pub mod weights;
 pub mod whisper;
 pub mod worker;

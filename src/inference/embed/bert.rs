@@ -73,7 +73,7 @@ impl Bert {
             return Err(LoadError::Unsupported { what: format!("a network of {} layers", shape.num_hidden_layers) });
         }
         let first = "embeddings.word_embeddings.weight";
-        let mut weights = Weights::open(path, device.clone())?.with_prefix_of(first, &PREFIXES);
+        let weights = Weights::open(path, device.clone(), (first, &PREFIXES))?;
         let size = shape.hidden_size;
         let words = weights.tensor(first, &[0, size])?;
         let positions =
@@ -81,10 +81,10 @@ impl Bert {
         let kinds = weights.tensor("embeddings.token_type_embeddings.weight", &[0, size])?;
         let network = |source| LoadError::Network { source };
         let offset = shape.position_offset();
-        let layers = (0..shape.num_hidden_layers).map(|index| Layer::load(&mut weights, shape, index));
+        let layers = (0..shape.num_hidden_layers).map(|index| Layer::load(&weights, shape, index));
         Ok(Self {
             layers: layers.collect::<std::result::Result<_, _>>()?,
-            norm: Norm::load(&mut weights, "embeddings.LayerNorm", shape)?,
+            norm: Norm::load(&weights, "embeddings.LayerNorm", shape)?,
             words,
             positions: positions.i(offset..).map_err(network)?,
             kind: kinds.i(0).map_err(network)?,
@@ -134,10 +134,10 @@ impl Bert {
 }
 
 impl Layer {
-    fn load(weights: &mut Weights, shape: &Shape, index: usize) -> std::result::Result<Self, LoadError> {
+    fn load(weights: &Weights, shape: &Shape, index: usize) -> std::result::Result<Self, LoadError> {
         let (name, size) = (format!("encoder.layer.{index}"), shape.hidden_size);
         let network = |source| LoadError::Network { source };
-        let mut part = |part: &str| Linear::load(weights, &format!("{name}.attention.self.{part}"), [size, size]);
+        let part = |part: &str| Linear::load(weights, &format!("{name}.attention.self.{part}"), [size, size]);
         let (query, key, value) = (part("query")?, part("key")?, part("value")?);
         let scale = 1.0 / ((size / shape.num_attention_heads) as f64).sqrt();
         let query_key_value = Linear::beside([query.scaled(scale).map_err(network)?, key, value]).map_err(network)?;
@@ -183,7 +183,7 @@ impl Layer {
 
 impl Linear {
     /// The weight lies as `[outputs, inputs]` in files. A zero in `sides` (inputs, outputs) stands for any size.
-    fn load(weights: &mut Weights, name: &str, [inputs, outputs]: [usize; 2]) -> std::result::Result<Self, LoadError> {
+    fn load(weights: &Weights, name: &str, [inputs, outputs]: [usize; 2]) -> std::result::Result<Self, LoadError> {
         let weight = weights.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
         let outputs = weight.dim(0).map_err(|source| LoadError::Network { source })?;
         let bias = weights.tensor(&format!("{name}.bias"), &[outputs])?;
@@ -209,7 +209,7 @@ impl Linear {
 }
 
 impl Norm {
-    fn load(weights: &mut Weights, name: &str, shape: &Shape) -> std::result::Result<Self, LoadError> {
+    fn load(weights: &Weights, name: &str, shape: &Shape) -> std::result::Result<Self, LoadError> {
         Ok(Self {
             scale: weights.tensor(&format!("{name}.weight"), &[shape.hidden_size])?,
             shift: weights.tensor(&format!("{name}.bias"), &[shape.hidden_size])?,

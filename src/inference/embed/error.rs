@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::base::lane::LaneError;
 use crate::inference::onnx::OnnxError;
+use crate::inference::weights::TensorsError;
 
 /// Clones are cheap: several callers may share the run that failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -53,8 +54,8 @@ pub enum LoadError {
     Session { path: PathBuf, source: ort::Error },
     #[error("{path} is not an embedding network: {reason}")]
     Shape { path: PathBuf, reason: String },
-    #[error("tensor {name} is not usable: {reason}")]
-    Tensor { name: String, reason: String },
+    #[error(transparent)]
+    Weights(#[from] TensorsError),
     #[error("could not set up the network")]
     Network { source: candle_core::Error },
     #[error("the network's first run failed")]

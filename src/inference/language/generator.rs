@@ -10,7 +10,6 @@ use rayon::ThreadPool;
 use crate::base::clock::Clock;
 use crate::inference::language::answer::{Answer, AnswerError};
 use crate::inference::language::cache::Cache;
-use crate::inference::language::gguf::{Gguf, GgufError};
 use crate::inference::language::model::{Model, Scratch};
 use crate::inference::language::prompt::{PromptError, Writer};
 use crate::inference::language::sample::Sampler;
@@ -19,6 +18,7 @@ use crate::inference::language::template::{Template, TemplateError};
 use crate::inference::language::vocabulary::{Vocabulary, VocabularyError};
 use crate::inference::language::weights::WeightsError;
 use crate::inference::language::wire::{Completion, FinishReason, Piece, Request};
+use crate::inference::weights::gguf::{Gguf, GgufError};
 
 /// Tokens that are read together: many enough to use each weight well, few enough to hear a caller who has left.
 const CHUNK_TOKENS: usize = 128;

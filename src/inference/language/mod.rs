@@ -15,7 +15,6 @@ mod attention;
 mod cache;
 mod gate;
 mod generator;
-mod gguf;
 mod grammar;
 mod model;
 mod prompt;
@@ -32,7 +31,6 @@ mod wire;
 
 pub use answer::AnswerError;
 pub use generator::{Config, Generator, LanguageError, Memory, estimate};
-pub use gguf::GgufError;
 pub use grammar::SchemaError;
 pub use prompt::PromptError;
 pub use shape::{Architecture, Shape, ShapeError};

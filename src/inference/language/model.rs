@@ -7,10 +7,10 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::inference::kernel::quant::{Matrix, Vectors, multiply};
 use crate::inference::language::attention::{Heads, attend};
 use crate::inference::language::cache::Cache;
-use crate::inference::language::gguf::Gguf;
 use crate::inference::language::rope::{Angles, Turn};
 use crate::inference::language::shape::{Architecture, Shape};
 use crate::inference::language::weights::{Layer, Linear, Weights, WeightsError};
+use crate::inference::weights::gguf::Gguf;
 
 /// Rows that one thread takes at a time.
 const ROWS_PER_TASK_MIN: usize = 32;

@@ -1,6 +1,6 @@
 //! What a model file says of its architecture, checked once.
 
-use crate::inference::language::gguf::Gguf;
+use crate::inference::weights::gguf::Gguf;
 
 /// Families whose layers we know. Llama's includes Mistral, SmolLM and TinyLlama.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

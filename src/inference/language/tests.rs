@@ -11,11 +11,12 @@ use serde_json::json;
 use crate::base::clock::Clock;
 use crate::inference::language::cache::Cache;
 use crate::inference::language::generator::{Config, Generator};
-use crate::inference::language::gguf::{Bytes, Gguf};
 use crate::inference::language::model::{Model, Scratch};
 use crate::inference::language::shape::Shape;
 use crate::inference::language::vocabulary::Vocabulary;
 use crate::inference::language::wire::{FinishReason, Message, Piece, Request, Role, Sampling};
+use crate::inference::weights::Bytes;
+use crate::inference::weights::gguf::Gguf;
 
 const MODELS: [&str; 6] = ["llama_f16", "llama_spm_q5", "qwen2_k", "qwen3_q8", "gemma3_f32", "phi3_q8"];
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::inference::kernel::quant::Matrix;
-use crate::inference::language::gguf::{Gguf, Tensor};
 use crate::inference::language::shape::{Architecture, Shape};
+use crate::inference::weights::gguf::{Gguf, Tensor};
 
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::inference::weights::TensorsError;
+
 /// Why a model was not loaded or a recording not understood. No recording is an error: silence and noise have empty transcripts.
 #[derive(Debug, thiserror::Error)]
 pub enum WhisperError {
@@ -15,8 +17,8 @@ pub enum WhisperError {
     Tokenizer { path: PathBuf, fault: String },
     #[error("{folder} holds no weights; it needs model.safetensors or a .gguf file")]
     NoWeights { folder: PathBuf },
-    #[error("the weights {path} are damaged or of another model: {fault}")]
-    Weights { path: PathBuf, fault: String },
+    #[error("the weights are damaged or of another model")]
+    Weights { source: TensorsError },
     #[error("the model needs about {needed_mib} MiB of memory and {free_mib} MiB are free")]
     Memory { needed_mib: u64, free_mib: u64 },
     #[error("could not start the threads of the model")]

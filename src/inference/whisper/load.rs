@@ -74,7 +74,7 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
     let shape = Shape::read(&file("config.json"))?;
     let habits = Habits::read(&file("generation_config.json"), &shape)?;
     let vocabulary = Vocabulary::read(&file("tokenizer.json"), shape.vocab_size)?;
-    let mut weights = Weights::open(&config.folder, config.weights.as_deref())?;
+    let weights = Weights::open(&config.folder, config.weights.as_deref())?;
     let precision = match config.precision {
         Precision::Auto if weights.is_quantized() => Precision::Int8,
         Precision::Auto => Precision::F32,
@@ -93,7 +93,7 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
         .map_err(|source| WhisperError::Threads { source })?;
     let pool = Arc::new(pool);
     let model = match config.device.as_str() {
-        "cpu" => Slices::load(&mut weights, &shape, precision, Arc::clone(&pool)).map(Model::Slices),
+        "cpu" => Slices::load(&weights, &shape, precision, Arc::clone(&pool)).map(Model::Slices),
         name => Err(WhisperError::UnknownDevice { name: name.to_owned() }),
     }?;
     let is_multilingual = habits.is_multilingual.unwrap_or(shape.vocab_size != ENGLISH_VOCABULARY);

@@ -18,7 +18,6 @@ mod mel;
 mod options;
 mod phrases;
 mod rules;
-mod safetensors;
 mod saying;
 mod shape;
 mod slices;

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 use super::*;
+use crate::inference::weights::Tensors;
 use crate::inference::whisper::engine::Step;
-use crate::inference::whisper::safetensors::Safetensors;
 use crate::inference::whisper::saying::{Way, say};
 
 #[derive(Deserialize)]
@@ -106,6 +106,11 @@ fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
+fn floats(tensors: &Tensors, name: &str) -> Vec<f32> {
+    let any = vec![0; tensors.dims(name).expect(name).len()];
+    tensors.floats(name, &any).expect(name)
+}
+
 fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
@@ -113,8 +118,8 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn mel_encoder_and_scores_are_those_of_the_reference() {
-    let mut tensors = Safetensors::open(&folder().join("tensors.safetensors")).expect("a file");
-    let mut tensor = |name: &str| tensors.floats(name).expect(name);
+    let tensors = Tensors::open(&folder().join("tensors.safetensors")).expect("a file");
+    let tensor = |name: &str| floats(&tensors, name);
     let golden = golden();
     let samples = of(&golden.scenes["english"]);
     for (bands, name) in [(80, "mel"), (128, "mel_128")] {
@@ -310,14 +315,14 @@ fn models_that_are_cut_or_of_another_kind_are_refused() {
 fn eight_bits_say_the_same_and_hardly_anything_else_is_likelier() {
     let config = Config { folder: folder(), threads: 2, precision: Precision::Int8, ..Config::default() };
     let whisper = Whisper::load(&config).expect("the model");
-    let mut tensors = Safetensors::open(&folder().join("tensors.safetensors")).expect("a file");
+    let tensors = Tensors::open(&folder().join("tensors.safetensors")).expect("a file");
     let Model::Slices(engine) = &whisper.model;
     let golden = golden();
     let heard = engine.hear(&whisper.parts.mel.hear(&of(&golden.scenes["english"]), 30 * RATE, 3000)).expect("heard");
-    let tokens = tensors.floats("tokens").expect("there");
+    let tokens = floats(&tensors, "tokens");
     let steps: Vec<Step> = tokens.iter().map(|token| Step { lane: 0, token: *token as u32 }).collect();
     let mut scores = engine.say(&heard, &mut engine.tape(), &steps, &[5]).expect("scores");
-    let mut exact = tensors.floats("logits").expect("there").split_off(2 * engine.vocabulary());
+    let mut exact = floats(&tensors, "logits").split_off(2 * engine.vocabulary());
     for row in [&mut scores, &mut exact] {
         crate::inference::kernel::f32_vector::softmax(row, 1.0);
     }

@@ -1,10 +1,10 @@
 //! Byte-level BPE: words are bytes, joined in the order in which the pairs were learned.
 
-use crate::inference::language::gguf::Gguf;
 use crate::inference::language::vocabulary::VocabularyError;
 use crate::inference::language::vocabulary::merge::{Symbol, merge};
 use crate::inference::language::vocabulary::pieces::{Pieces, push_mapped};
 use crate::inference::language::vocabulary::split::Splitter;
+use crate::inference::weights::gguf::Gguf;
 
 #[derive(Debug)]
 pub(super) struct Bpe {

@@ -14,7 +14,7 @@ mod tests;
 
 pub use stream::Utf8Stream;
 
-use crate::inference::language::gguf::Gguf;
+use crate::inference::weights::gguf::Gguf;
 
 use bpe::Bpe;
 use pieces::{Kind, Pieces};

@@ -1,7 +1,7 @@
 //! What each token stands for, and which token stands for a text.
 
-use crate::inference::language::gguf::Gguf;
 use crate::inference::language::vocabulary::VocabularyError;
+use crate::inference::weights::gguf::Gguf;
 
 /// Largest vocabulary accepted; Gemma 3 has 262,144 tokens.
 const TOKENS_MAX: usize = 1_000_000;

@@ -1,8 +1,8 @@
 //! SentencePiece: letters, joined to the piece with the best score, and bytes for what no piece covers.
 
-use crate::inference::language::gguf::Gguf;
 use crate::inference::language::vocabulary::merge::{Symbol, merge};
 use crate::inference::language::vocabulary::pieces::Pieces;
+use crate::inference::weights::gguf::Gguf;
 
 #[derive(Debug)]
 pub(super) struct Scored {

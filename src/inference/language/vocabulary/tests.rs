@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 
-use crate::inference::language::gguf::testing::Builder;
 use crate::inference::language::vocabulary::{Utf8Stream, Vocabulary};
+use crate::inference::weights::gguf::testing::Builder;
 
 /// GPT-2's letters for all bytes, a few merges, and control tokens.
 fn bpe(pre: &str) -> Builder {

@@ -78,7 +78,7 @@ struct Said<'a> {
 }
 
 impl Decoder {
-    pub fn load(weights: &mut Weights, shape: &Shape, precision: Precision) -> Result<Self, WhisperError> {
+    pub fn load(weights: &Weights, shape: &Shape, precision: Precision) -> Result<Self, WhisperError> {
         let width = shape.d_model;
         let words = weights.floats("decoder.embed_tokens.weight", &[shape.vocab_size, width])?;
         let mut layers = Vec::with_capacity(shape.decoder_layers);
@@ -165,9 +165,9 @@ impl Decoder {
 }
 
 impl Layer {
-    fn load(weights: &mut Weights, layer: &str, shape: &Shape, precision: Precision) -> Result<Self, WhisperError> {
+    fn load(weights: &Weights, layer: &str, shape: &Shape, precision: Precision) -> Result<Self, WhisperError> {
         let (width, inner) = (shape.d_model, shape.decoder_ffn_dim);
-        let mut linear = |names: &[&str]| {
+        let linear = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| format!("{layer}.{name}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             Linear::load(weights, &names, [width, width], precision)

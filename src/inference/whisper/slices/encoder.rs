@@ -43,7 +43,7 @@ struct Scratch {
 }
 
 impl Encoder {
-    pub fn load(weights: &mut Weights, shape: &Shape, precision: Precision) -> Result<Self, WhisperError> {
+    pub fn load(weights: &Weights, shape: &Shape, precision: Precision) -> Result<Self, WhisperError> {
         let (width, inner) = (shape.d_model, shape.encoder_ffn_dim);
         let mut layers = Vec::with_capacity(shape.encoder_layers);
         for index in 0..shape.encoder_layers {

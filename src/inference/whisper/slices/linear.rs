@@ -31,7 +31,7 @@ impl Linear {
     /// Weights of one or several layers side by side (as queries, keys and values), each `[outputs, inputs]`, with their biases
     /// where they have one.
     pub fn load(
-        weights: &mut Weights,
+        weights: &Weights,
         names: &[&str],
         sizes: [usize; 2],
         precision: Precision,

@@ -63,7 +63,7 @@ impl Memory {
 
 impl Slices {
     pub fn load(
-        weights: &mut Weights,
+        weights: &Weights,
         shape: &Shape,
         precision: Precision,
         pool: Arc<ThreadPool>,
@@ -125,7 +125,7 @@ struct Norm {
 }
 
 impl Norm {
-    fn load(weights: &mut Weights, name: &str, width: usize) -> Result<Self, WhisperError> {
+    fn load(weights: &Weights, name: &str, width: usize) -> Result<Self, WhisperError> {
         let weight = weights.floats(&format!("{name}.weight"), &[width])?;
         Ok(Self { weight, bias: weights.floats(&format!("{name}.bias"), &[width])? })
     }
@@ -148,7 +148,7 @@ struct FeedForward {
 }
 
 impl FeedForward {
-    fn load(weights: &mut Weights, layer: &str, sizes: [usize; 2], precision: Precision) -> Result<Self, WhisperError> {
+    fn load(weights: &Weights, layer: &str, sizes: [usize; 2], precision: Precision) -> Result<Self, WhisperError> {
         let [width, inner] = sizes;
         Ok(Self {
             norm: Norm::load(weights, &format!("{layer}.final_layer_norm"), width)?,
@@ -173,7 +173,7 @@ struct Convolution {
 }
 
 impl Convolution {
-    fn load(weights: &mut Weights, name: &str, sizes: [usize; 2], stride: usize) -> Result<Self, WhisperError> {
+    fn load(weights: &Weights, name: &str, sizes: [usize; 2], stride: usize) -> Result<Self, WhisperError> {
         let [outputs, inputs] = sizes;
         let kernel = weights.floats(&format!("{name}.weight"), &[outputs, inputs, 3])?;
         let mut rows = vec![0.0; kernel.len()];

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::inference::kernel::quant::Format;
-use crate::inference::language::gguf::GgufError;
-use crate::inference::language::gguf::cursor::Cursor;
+use crate::inference::weights::gguf::GgufError;
+use crate::inference::weights::gguf::cursor::Cursor;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -13,11 +13,18 @@ pub struct Tensor {
     pub columns: usize,
     /// Product of all other dimensions.
     pub rows: usize,
+    /// Outermost first.
+    dims: Vec<usize>,
     start: usize,
     end: usize,
 }
 
 impl Tensor {
+    /// Dimensions, outermost first: the last one is the columns.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
     pub(super) fn range(&self) -> Range<usize> {
         self.start..self.end
     }
@@ -67,6 +74,7 @@ impl Head {
         let (Some(start), Some(end)) = (start, end) else {
             return Err(GgufError::Tensor { name: self.name, wrong: "lies beyond the end of the file" });
         };
-        Ok(Tensor { format, columns, rows, start: start as usize, end: end as usize })
+        let dims = self.dims.iter().rev().map(|dim| *dim as usize).collect();
+        Ok(Tensor { format, columns, rows, dims, start: start as usize, end: end as usize })
     }
 }

@@ -3,8 +3,9 @@
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 
 use crate::inference::kernel::quant::Format;
-use crate::inference::language::gguf::testing::Builder;
-use crate::inference::language::gguf::{Bytes, Gguf, GgufError};
+use crate::inference::weights::Bytes;
+use crate::inference::weights::gguf::testing::Builder;
+use crate::inference::weights::gguf::{Gguf, GgufError};
 
 fn sample() -> Builder {
     Builder::default()

@@ -4,11 +4,10 @@
 //! so that loading costs nothing and the kernel may drop what is not in use. Every length is checked against the file before
 //! anything is allocated for it; arrays stay in the file and are walked when they are asked for.
 
-mod bytes;
 mod cursor;
 mod tensor;
 #[cfg(test)]
-pub(super) mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -16,9 +15,11 @@ mod value;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub use bytes::Bytes;
 pub use tensor::Tensor;
 pub use value::Value;
+
+use crate::inference::kernel::quant::Matrix;
+use crate::inference::weights::Bytes;
 
 use cursor::Cursor;
 
@@ -118,9 +119,25 @@ impl Gguf {
         self.tensors.get(name)
     }
 
+    /// All tensors with their names, in no order.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
     /// The tensor's weights, in ggml's layout.
     pub fn data(&self, tensor: &Tensor) -> &[u8] {
         &self.bytes.as_slice()[tensor.range()]
+    }
+
+    /// The tensor's weights as floats, row by row.
+    pub fn floats(&self, tensor: &Tensor) -> Vec<f32> {
+        let matrix = Matrix::new(tensor.format, tensor.columns, tensor.rows, self.data(tensor))
+            .expect("invariant: tensors were measured when the file was read");
+        let mut floats = vec![0.0; tensor.columns * tensor.rows];
+        for (row, floats) in floats.chunks_exact_mut(tensor.columns).enumerate() {
+            matrix.read_row(row, floats);
+        }
+        floats
     }
 
     /// Bytes of all weights.

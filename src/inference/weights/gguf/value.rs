@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::inference::language::gguf::cursor::Cursor;
-use crate::inference::language::gguf::{ELEMENTS_MAX, GgufError, bounded};
+use crate::inference::weights::gguf::cursor::Cursor;
+use crate::inference::weights::gguf::{ELEMENTS_MAX, GgufError, bounded};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -1,6 +1,7 @@
 //! Writes small GGUF files for tests.
 
-use crate::inference::language::gguf::{Bytes, Gguf};
+use crate::inference::weights::Bytes;
+use crate::inference::weights::gguf::Gguf;
 
 #[derive(Clone, Default)]
 pub struct Builder {
@@ -51,6 +52,12 @@ impl Builder {
         self.data.extend(data);
         self.data.resize(self.data.len().next_multiple_of(32), 0);
         self.tensor_count += 1;
+        self
+    }
+
+    /// What stands before the weights, which are missing.
+    pub fn without_data(mut self) -> Self {
+        self.data.clear();
         self
     }
 

@@ -1,6 +1,6 @@
 //! Reads little-endian values one after another and never beyond the end.
 
-use crate::inference::language::gguf::{GgufError, NAME_BYTES_MAX};
+use crate::inference::weights::gguf::{GgufError, NAME_BYTES_MAX};
 
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
