@@ -169,6 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::fuzz::{Dice, Seed, run};
 
     fn texts<'t>(text: &'t str, cut: &Cut) -> Vec<&'t str> {
         split(text, cut).into_iter().map(|piece| &text[piece.range]).collect()
@@ -221,6 +222,36 @@ mod tests {
         assert_eq!(pieces.iter().map(|piece| piece.range.len()).sum::<usize>(), text.len());
     }
 
+    /// Pieces hold everything visible, in order and within bounds.
+    fn check(text: &str, cut: &Cut) {
+        let mut covered = 0;
+        for Piece { range, .. } in split(text, cut) {
+            assert!(text.is_char_boundary(range.start) && text.is_char_boundary(range.end), "{range:?}");
+            assert!(range.len() <= cut.bytes_max.max(PIECE_BYTES_MIN) && !range.is_empty(), "{range:?}");
+            assert!(range.start >= covered || range.end > covered, "every piece brings something new");
+            if range.start > covered {
+                assert!(text[covered..range.start].trim().is_empty(), "lost {:?}", &text[covered..range.start]);
+            }
+            covered = covered.max(range.end);
+        }
+        assert!(text[covered..].trim().is_empty(), "lost {:?}", &text[covered..]);
+    }
+
+    #[test]
+    fn no_damage_to_a_document_loses_a_word_of_it() {
+        let document = "# House \u{1f3e0}\n\nThe bike lock is 1234. Größe: 12 m².\r\n```\n# no heading\n```\n\u{3000}語語語語、\
+            語語。\n## Cellar ##\n\n- cold\n- damp!\u{300}\n\n# Garden\ngreen? \tYes... No\u{2028}end";
+        let letters = format!("{}\n{}", "a".repeat(300), "語 ".repeat(90));
+        let seeds =
+            [document, &document.repeat(4), &letters].map(|text| Seed::new(text.as_bytes().to_vec(), text.len()));
+        run(&seeds, |number, bytes| {
+            let mut dice = Dice::of(number);
+            let form = if dice.below(2) == 0 { Form::Plain } else { Form::Markdown };
+            let cut = Cut { bytes_max: dice.below(400), overlap_bytes: dice.below(200), form };
+            check(&String::from_utf8_lossy(&bytes), &cut);
+        });
+    }
+
     proptest! {
         #[test]
         fn pieces_hold_everything_visible_in_order_and_within_bounds(
@@ -230,19 +261,7 @@ mod tests {
             is_markdown: bool,
         ) {
             let form = if is_markdown { Form::Markdown } else { Form::Plain };
-            let pieces = split(&text, &Cut { bytes_max, overlap_bytes, form });
-            let mut covered = 0;
-            for piece in &pieces {
-                let range = &piece.range;
-                prop_assert!(text.is_char_boundary(range.start) && text.is_char_boundary(range.end));
-                prop_assert!(range.len() <= bytes_max.max(PIECE_BYTES_MIN) && !range.is_empty());
-                prop_assert!(range.start >= covered || range.end > covered, "every piece brings something new");
-                if range.start > covered {
-                    prop_assert!(text[covered..range.start].trim().is_empty(), "lost {:?}", &text[covered..range.start]);
-                }
-                covered = covered.max(range.end);
-            }
-            prop_assert!(text[covered..].trim().is_empty(), "lost {:?}", &text[covered..]);
+            check(&text, &Cut { bytes_max, overlap_bytes, form });
         }
 
         #[test]

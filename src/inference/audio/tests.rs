@@ -5,6 +5,7 @@ use std::io::Write as _;
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use crate::base::fuzz::{Seed, heap_peak, run};
 use crate::inference::audio::testing::{WavFile, fixture, noise, riff, share_at, tone, wav};
 use crate::inference::audio::{Audio, AudioError, Limits, Stream, Warnings, decode};
 
@@ -185,16 +186,50 @@ fn a_long_file_is_pulled_in_small_blocks_and_tells_how_far_it_is() {
 }
 
 /// Whatever came in, what comes out is fit for a model.
-fn is_sane(bytes: Vec<u8>) -> Result<(), TestCaseError> {
-    let limits = Limits { seconds_max: 5 };
-    let Ok(mut stream) = Stream::of(bytes.into(), &limits) else { return Ok(()) };
+fn drain(mut stream: Stream) -> (Vec<f32>, Stream) {
     let mut samples = Vec::new();
     while let Ok(true) = stream.read(&mut samples) {
-        prop_assert!(samples.len() < 5 * 16_000 + 4 * 1024 * 1024);
+        assert!(samples.len() < 5 * 16_000 + 4 * 1024 * 1024, "{} samples", samples.len());
     }
-    prop_assert!(samples.iter().all(|sample| (-1.0..=1.0).contains(sample)));
-    prop_assert!(stream.progress().bytes <= stream.progress().bytes_total);
+    assert!(samples.iter().all(|sample| (-1.0..=1.0).contains(sample)));
+    assert!(stream.progress().bytes <= stream.progress().bytes_total);
+    (samples, stream)
+}
+
+fn is_sane(bytes: Vec<u8>) -> Result<(), TestCaseError> {
+    let stream = Stream::of(bytes.into(), &Limits { seconds_max: 5 });
+    let _ = stream.map(drain);
     Ok(())
+}
+
+/// WAV files in every coding, short ones, because a case is read to its end.
+fn wavs() -> Vec<Seed> {
+    let kinds =
+        [(1, 8, 0), (1, 16, 0), (1, 24, 0), (3, 32, 0), (3, 64, 0), (6, 8, 0), (7, 8, 0), (0x11, 4, 36), (2, 4, 32)];
+    let seed = |(number, (tag, bits, block_bytes)): (usize, (u16, u16, u16))| {
+        let channels = 1 + number as u16 % 2;
+        let sound: Vec<u8> = (0..288_u32).map(|byte| (byte.wrapping_mul(byte) >> 3) as u8).collect();
+        let bytes = WavFile { tag, channels, rate_hz: 16_000, bits, block_bytes, sound: &sound }.bytes();
+        let head = bytes.len() - sound.len();
+        Seed::new(bytes, head)
+    };
+    kinds.into_iter().enumerate().map(seed).collect()
+}
+
+#[test]
+fn a_wav_file_that_lies_is_read_within_its_size_or_refused() {
+    let mut read = 0_u64;
+    run(&wavs(), |_, bytes| {
+        let len = bytes.len();
+        let Ok(stream) = Stream::of(bytes.into(), &Limits { seconds_max: 5 }) else { return };
+        // Four bits of 4,000 a second become four samples; the resampler ends with a block.
+        let samples_max = 2 * 4 * len + 16_000;
+        let ((samples, _), peak) = heap_peak(|| drain(stream));
+        read += u64::from(!samples.is_empty());
+        assert!(samples.len() <= samples_max, "{} samples of {len} bytes", samples.len());
+        assert!(peak < 8 * 1024 * 1024, "{peak} bytes of heap for {len} of file");
+    });
+    assert!(read > 500, "{read} of the files had sound");
 }
 
 proptest! {
