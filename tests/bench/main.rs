@@ -9,6 +9,7 @@ mod embed;
 mod figure;
 mod language;
 mod search;
+mod whisper;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -35,10 +36,11 @@ const MEASUREMENTS: &[(&str, fn())] = &[
     ("language", language::measure),
     ("search", search::small),
     ("search_million", search::large),
+    ("whisper", whisper::measure),
 ];
 
 /// What takes minutes is measured when it is named.
-const SLOW: &[&str] = &["language", "search_million"];
+const SLOW: &[&str] = &["language", "search_million", "whisper"];
 
 const STARTS: usize = 20;
 const CHATS: usize = 2_000;
