@@ -1,7 +1,5 @@
 //! Memory by meaning: what the house was told comes back in other words, with nothing but what lies in `models/`.
 
-use std::path::Path;
-
 use serde_json::Value;
 
 use crate::support::{Gateway, PATIENCE, Plan, eventually};
@@ -30,12 +28,6 @@ const FACTS: [(&str, Option<(&str, &str)>); 20] = [
     ("remember that our wedding was in Lisbon", None),
 ];
 
-/// A fresh home that finds the models of the checkout, as a flashed image finds those it ships with.
-fn plan() -> Plan {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    Plan::new().with("KAFCLAW_MODELS_BUNDLED", &models.to_string_lossy())
-}
-
 fn embedded(gateway: &Gateway) -> u64 {
     let metrics = gateway.dashboard().get("/api/v1/memory/metrics").json();
     metrics["memory"]["chunksEmbedded"].as_u64().unwrap_or(0)
@@ -47,7 +39,7 @@ fn reply(answer: &Value) -> &str {
 
 #[test]
 fn facts_come_back_in_other_words_after_a_restart() {
-    let plan = plan();
+    let plan = Plan::new().with_bundled_models();
     let gateway = plan.start();
     for (fact, _) in FACTS {
         let answer = gateway.chat().say(fact);

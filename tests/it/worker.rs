@@ -7,42 +7,10 @@ use std::thread;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{Door, Gateway, PATIENCE, Plan, Reply, eventually, wait_for};
+use crate::support::{Door, Gateway, PATIENCE, Plan, Reply, TALKER, eventually, wait_for};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
-const TALKER: &str = "tiny-talker";
-const LISTENER: &str = "tiny-listener";
-
-/// A home with two very small models, as `kafclaw models install` would leave it.
 fn plan() -> Plan {
-    let plan = Plan::new();
-    let models = plan.state().join("models");
-    let mut list = install(&models, TALKER, "language", &[("language/qwen2_k.gguf", "model.gguf")]);
-    let whisper = ["config.json", "tokenizer.json", "generation_config.json", "model.safetensors"];
-    let files: Vec<(String, &str)> = whisper.iter().map(|name| (format!("whisper/{name}"), *name)).collect();
-    let files: Vec<(&str, &str)> = files.iter().map(|(from, to)| (from.as_str(), *to)).collect();
-    list += &install(&models, LISTENER, "speech", &files);
-    fs::write(models.join("manifest.toml"), list).expect("a list");
-    plan.with("KAFCLAW_INFERENCE_SPEECH_MODEL", LISTENER).with("KAFCLAW_MODEL_NAME", &format!("local/{TALKER}"))
-}
-
-fn install(models: &Path, id: &str, task: &str, files: &[(&str, &str)]) -> String {
-    let folder = models.join(id);
-    fs::create_dir_all(&folder).expect("a folder");
-    let mut recorded = Vec::new();
-    let mut list =
-        format!("[[model]]\nid = \"{id}\"\ntask = \"{task}\"\ntitle = \"x\"\nlicense = \"x\"\nmemory_mib = 8\n");
-    for (from, name) in files {
-        let bytes = fs::copy(Path::new(GOLDEN).join(from), folder.join(name)).expect("a golden file");
-        recorded.push(json!({"name": name, "bytes": bytes, "sha256": "0".repeat(64), "source": "a test"}));
-        list += &format!(
-            "[[model.files]]\nname = \"{name}\"\nbytes = {bytes}\nsha256 = \"{}\"\nsources = [{{ url = \"https://localhost/{name}\" }}]\n",
-            "0".repeat(64)
-        );
-    }
-    let record = json!({"version": 1, "id": id, "files": recorded});
-    fs::write(folder.join("installed.json"), record.to_string()).expect("a record");
-    list
+    Plan::new().with_small_models()
 }
 
 /// The gateway's worker, when there is one.

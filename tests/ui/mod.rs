@@ -1,8 +1,22 @@
 //! The web page in a real browser.
 
+use std::fs;
+
 use serde_json::json;
 
-use crate::support::{Browser, Lamp, Mosquitto, PATIENCE, Plan, eventually};
+use crate::support::{Browser, Gateway, Lamp, Mosquitto, PATIENCE, Plan, eventually};
+
+/// A person whom the page knows.
+fn logged_in(gateway: &Gateway) -> Browser {
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/", gateway.dashboard().address));
+    browser.type_into("#login-token", gateway.token());
+    browser.click("#login-button");
+    browser.type_into("#user-name", "Anna");
+    browser.click("#user-create");
+    browser.wait_until_shown("#chat-input");
+    browser
+}
 
 #[test]
 fn a_person_logs_in_talks_and_switches_a_lamp() {
@@ -45,4 +59,66 @@ fn a_person_logs_in_talks_and_switches_a_lamp() {
     browser.click("#nav-status");
     browser.click("#logout");
     browser.wait_until_shown("#login-token");
+}
+
+#[test]
+fn a_person_tells_the_house_something_finds_it_in_other_words_and_has_it_forgotten() {
+    let plan = Plan::new().with_bundled_models();
+    let gateway = plan.start();
+    let browser = logged_in(&gateway);
+    browser.click("#nav-memory");
+    browser.wait_for_text("#memory-empty", "Nothing yet");
+    browser.type_into("#memory-note", "The spare key hangs behind the boiler");
+    browser.click("#memory-remember");
+    browser.wait_for_text("#memory-results", "behind the boiler");
+
+    let manual = plan.home().join("kettle.md");
+    fs::write(&manual, "# Descaling\n\nPour vinegar and water into the kettle, boil it and wait an hour.\n")
+        .expect("a file");
+    browser.choose_file("#memory-file", &manual);
+    browser.wait_for_text("#memory-documents", "1 piece");
+    eventually("both have a vector", PATIENCE, || {
+        let metrics = gateway.dashboard().get("/api/v1/memory/metrics").json();
+        metrics["memory"]["chunksEmbedded"].as_u64() >= Some(2)
+    });
+
+    browser.type_into("#memory-query", "how to get in if I am locked out");
+    browser.click("#memory-go");
+    browser.wait_for_text("#memory-results-title", "fit");
+    browser.wait_for_text("#memory-results .memory:first-child", "boiler");
+    browser.run("document.getElementById('memory-query').value = ''", &json!([]));
+    browser.type_into("#memory-query", "removing limestone");
+    browser.click("#memory-go");
+    browser.wait_for_text("#memory-results .memory:first-child", "vinegar");
+
+    browser.run("document.getElementById('memory-query').value = ''", &json!([]));
+    browser.click("#memory-go");
+    browser.wait_for_text("#memory-results-title", "Newest");
+    let card = "[id^=memory-forget-][aria-label*=boiler]";
+    browser.click(card);
+    browser.accept();
+    eventually("it is forgotten", PATIENCE, || !browser.text("#memory-results").contains("boiler"));
+    let found = gateway.dashboard().get("/api/v1/memory/search?q=boiler").json();
+    assert!(!found.to_string().contains("behind the boiler"), "{found}");
+}
+
+#[test]
+fn a_person_speaks_and_the_page_shows_what_the_house_heard() {
+    let gateway = Plan::new().with_small_models().start();
+    let browser = logged_in(&gateway);
+    browser.click("#chat-mic");
+    browser.wait_until_shown("#chat-mic[data-state=recording]");
+    let started = browser.run("return performance.now()", &json!([])).as_f64().expect("a time");
+    eventually("a second was recorded", PATIENCE, || {
+        browser.run("return performance.now()", &json!([])).as_f64().is_some_and(|now| now - started > 1500.0)
+    });
+    browser.click("#chat-mic");
+    browser.wait_until_shown("#chat-mic[data-state=idle]");
+    let heard = "return performance.getEntriesByType('resource').filter(e => e.name.includes('voice/transcribe')).map(e => e.responseStatus)";
+    eventually("the house has listened", PATIENCE, || browser.run(heard, &json!([])) == json!([200]));
+    // A network of a few thousand random weights says something random about a beep, always the same.
+    let said = || browser.run("return document.getElementById('chat-input').value", &json!([]));
+    eventually("the words stand where they can be sent", PATIENCE, || {
+        said().as_str().is_some_and(|text| !text.is_empty())
+    });
 }

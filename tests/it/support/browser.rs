@@ -1,6 +1,7 @@
 //! A real Chromium, driven through the WebDriver protocol.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -35,8 +36,17 @@ impl Browser {
         });
         is_ready.expect("chromedriver is never ready");
         let data = format!("--user-data-dir={}", folder.path().join("chromium").display());
-        let args =
-            ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", &data];
+        let args = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            // A microphone that beeps, and a person who lets the page use it.
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            &data,
+        ];
         let wanted = json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": {"args": args},
             "goog:loggingPrefs": {"browser": "ALL"}}}});
         let session = call(address, "POST", "/session", &wanted).expect("a session");
@@ -60,6 +70,18 @@ impl Browser {
     pub fn type_into(&self, css: &str, text: &str) {
         let element = self.find(css);
         self.post(&format!("/element/{element}/value"), &json!({"text": text}));
+    }
+
+    /// Says yes to the question that the page asks.
+    #[track_caller]
+    pub fn accept(&self) {
+        self.post("/alert/accept", &json!({}));
+    }
+
+    /// Chooses a file in a field for files.
+    #[track_caller]
+    pub fn choose_file(&self, css: &str, path: &Path) {
+        self.type_into(css, &path.to_string_lossy());
     }
 
     /// The visible text of an element; blank while there is none.

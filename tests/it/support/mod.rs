@@ -6,6 +6,7 @@ mod gateway;
 mod http;
 mod lamp;
 mod model;
+mod models;
 mod mqtt;
 mod process;
 mod wait;
@@ -16,6 +17,7 @@ pub use gateway::{Gateway, Plan};
 pub use http::{Connection, Door, Reply, request};
 pub use lamp::Lamp;
 pub use model::FakeModel;
+pub use models::TALKER;
 pub use mqtt::{Heard, Mqtt};
 pub use wait::{eventually, wait_for};
 
