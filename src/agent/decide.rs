@@ -11,7 +11,7 @@ use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::base::id::{ApprovalId, TaskId};
 use crate::base::shutdown::Shutdown;
-use crate::bus::{Bus, task};
+use crate::bus::{Bus, WaitsFor, task};
 use crate::db::{Db, DbError, Tx};
 
 /// Longest sleep: the wall clock may be set meanwhile.
@@ -81,7 +81,10 @@ impl Decider {
         }
         let woken = self.db.write(move |tx| {
             let expired = approval::expire_due(tx, now)?;
-            expired.iter().map(|request| task::unpark(tx, &request.id, now)).collect::<rusqlite::Result<Vec<_>>>()
+            expired
+                .iter()
+                .map(|request| task::unpark(tx, &WaitsFor::Approval(request.id.clone()), now))
+                .collect::<rusqlite::Result<Vec<_>>>()
         });
         for task_id in woken.await? {
             self.wake(task_id);
@@ -100,7 +103,7 @@ pub(super) fn respond_in(
 ) -> rusqlite::Result<(Response, Option<TaskId>)> {
     let response = approval::respond(tx, id, decision, by, now)?;
     let woken = match &response {
-        Response::Responded(request) => task::unpark(tx, &request.id, now)?,
+        Response::Responded(request) => task::unpark(tx, &WaitsFor::Approval(request.id.clone()), now)?,
         _ => None,
     };
     Ok((response, woken))

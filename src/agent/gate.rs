@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Work};
 use crate::approval::{self, Status};
 use crate::base::id::ApprovalId;
-use crate::bus::{Answered, task};
+use crate::bus::{Answered, WaitsFor, task};
 use crate::db::{DbError, Tx};
 use crate::domain::call::{Call, Outcome, OutcomeStatus, Tier};
 use crate::policy::{self, Judgment, Question, Verdict};
@@ -105,7 +105,7 @@ impl Agent {
             )?;
             also(tx)?;
             let prompt = request.prompt();
-            task::park(tx, &work.leased, &request.id, &prompt, now)?;
+            task::park(tx, &work.leased, &WaitsFor::Approval(request.id.clone()), &prompt, now)?;
             Ok(Answered::Parked { prompt, approval_id: request.id.to_string() })
         });
         let prompted = prompted.await?;

@@ -10,6 +10,7 @@
 
 mod answer;
 mod decide;
+mod elsewhere;
 mod gate;
 mod journal;
 mod memo;
@@ -25,7 +26,10 @@ mod turn;
 
 pub use decide::Decider;
 pub use journal::MIGRATIONS;
-pub use port::{Health, Mind, Moment, NewReminder, Planned, Ports, Prompt, Reminder, Reminders, Said, Speechless};
+pub use port::{
+    Alone, Handed, Health, Mind, Moment, NewReminder, Peers, Planned, Ports, Prompt, Reminder, Reminders, Said,
+    Speechless,
+};
 pub use prompt::{Identity, SOUL_FILES};
 pub use turn::Entry;
 

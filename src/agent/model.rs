@@ -2,7 +2,8 @@
 //! turn that was interrupted goes on where it was.
 
 use crate::agent::answer::Answer;
-use crate::agent::gate::Gate;
+use crate::agent::elsewhere::Elsewhere;
+use crate::agent::gate::{Gate, Judged};
 use crate::agent::journal::{Recorded, Step};
 use crate::agent::memo::Memo;
 use crate::agent::port::{Prompt, Said, Speechless};
@@ -181,6 +182,9 @@ impl Agent {
                 return Ok(Round::Goes(fact));
             }
         };
+        if effect == Effect::Elsewhere {
+            return self.call_elsewhere(work, call, judged).await;
+        }
         if let Some(progress) = self.bus.progress(&work.ctx.task_id) {
             // Who watches too slowly misses a note, not the answer.
             let _ = progress.try_send(Progress::Tool(call.tool.clone()));
@@ -217,6 +221,20 @@ impl Agent {
         Ok(Round::Goes(fact))
     }
 
+    async fn call_elsewhere(&self, work: &Work, call: Call, judged: Judged) -> Result<Round, DbError> {
+        let outcome = match self.elsewhere(work, &call, judged).await? {
+            Elsewhere::Over(outcome) => outcome,
+            Elsewhere::Waiting(answered) => return Ok(Round::Over(answered)),
+        };
+        let (work, now, fact) = (work.clone(), self.clock.now(), ended(&call, &outcome));
+        let written = self.db.write(move |tx| {
+            record::tool_call(tx, &work, &call, &outcome, Span { from: now, to: now })?;
+            journal::add(tx, &work.ctx.task_id, &Step::Called { call }, Some(&outcome), now).map(drop)
+        });
+        written.await?;
+        Ok(Round::Goes(fact))
+    }
+
     async fn quota(&self) -> Result<Option<QuotaExceeded>, DbError> {
         let (now, fallback) = (self.clock.now(), self.config.daily_token_limit);
         let checked = self.db.read(move |conn| {
@@ -232,7 +250,8 @@ impl Agent {
     /// What stays the same during the whole turn. Outsiders' prompts hold no memories and no devices.
     async fn model_context(&self, work: &Work) -> Result<Context, DbError> {
         let is_member = work.ctx.origin == Origin::Internal;
-        let household = if is_member { self.ports.devices.household() } else { Default::default() };
+        let household =
+            if work.ctx.origin != Origin::External { self.ports.devices.household() } else { Default::default() };
         let budget = recall::Budget::of(self.config.memories_max);
         let found = if is_member { self.find(work, work.text(), budget.memories).await } else { Vec::new() };
         let (identity, ctx) = (self.config.identity.clone(), work.ctx.clone());

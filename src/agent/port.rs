@@ -15,11 +15,12 @@ use crate::base::id::JobId;
 use crate::bus::Progress;
 use crate::bus::task::Usage;
 use crate::db::Tx;
-use crate::domain::call::Call;
+use crate::domain::call::{Call, Outcome};
 use crate::domain::message::Route;
 use crate::intent::{StatusFacts, TimerKind};
 use crate::session::Message;
 use crate::tool::ToolContext;
+use crate::tool::delegate::Order;
 
 /// What a model is asked.
 #[derive(Clone, Debug)]
@@ -122,6 +123,43 @@ pub trait Health: Send + Sync {
     fn facts(&self) -> StatusFacts;
 }
 
+/// What became of an order that was to be handed over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Handed {
+    /// It is on its way. The note is for the person when the answer may take long; blank when it will be there soon.
+    Over { note: String },
+    /// Nobody will do it; the sentence says why.
+    Refused(String),
+}
+
+/// The other hubs and agents of the group. Inside the turn's transaction: an order is on its way exactly when the turn waits
+/// for its answer. Who answers wakes the task that waits for [`crate::bus::WaitsFor::Peer`] with the reference.
+pub trait Peers: Send + Sync {
+    /// The same reference a second time changes nothing.
+    fn hand_over(&self, tx: &Tx<'_>, ctx: &ToolContext, reference: &str, order: &Order) -> rusqlite::Result<Handed>;
+
+    /// How the order came out; none while it is under way or unknown.
+    fn outcome(&self, conn: &Connection, reference: &str) -> rusqlite::Result<Option<Outcome>>;
+
+    /// Told after the transaction that handed something over.
+    fn handed(&self);
+}
+
+/// A house without a group.
+pub struct Alone;
+
+impl Peers for Alone {
+    fn hand_over(&self, _: &Tx<'_>, _: &ToolContext, _: &str, _: &Order) -> rusqlite::Result<Handed> {
+        Ok(Handed::Refused("This house is in no group; `kafclaw group join` changes that.".to_owned()))
+    }
+
+    fn outcome(&self, _: &Connection, _: &str) -> rusqlite::Result<Option<Outcome>> {
+        Ok(None)
+    }
+
+    fn handed(&self) {}
+}
+
 /// Everything the turn reaches beyond its own floors.
 #[derive(Clone)]
 pub struct Ports {
@@ -130,4 +168,5 @@ pub struct Ports {
     pub reminders: Arc<dyn Reminders>,
     pub health: Arc<dyn Health>,
     pub memories: Arc<dyn crate::recall::Finder>,
+    pub peers: Arc<dyn Peers>,
 }

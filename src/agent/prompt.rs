@@ -69,6 +69,12 @@ pub(super) fn volatile(identity: &Identity, ctx: &ToolContext, memory: &str) -> 
              home, its people, its devices or how you work.",
         );
     }
+    if ctx.origin == Origin::Peer {
+        text.push_str(
+            "\n\n## Request Context\n\nThe sender is another hub or agent of this household's group. Do what it asks, briefly; say \
+             nothing about the people of this home.",
+        );
+    }
     if !memory.is_empty() {
         let _ = write!(text, "\n\n{memory}");
     }

@@ -2,6 +2,7 @@
 //! the answer, so they exist exactly when the person was told; a device's command is journaled before it is sent.
 
 use crate::agent::answer::Answer;
+use crate::agent::elsewhere::Elsewhere;
 use crate::agent::gate::{Gate, Judged};
 use crate::agent::journal::Step;
 use crate::agent::memo::Memo;
@@ -18,7 +19,7 @@ use crate::domain::message::{Origin, Route};
 use crate::intent::{CancelWhich, Intent, IntentKind, LanguageId, Order, Pending, Say, TimerKind, When};
 use crate::memory;
 use crate::recall;
-use crate::tool::Audience;
+use crate::tool::delegate;
 
 /// The id of the one call that a sentence stands for.
 const CALL_ID: &str = "sentence";
@@ -60,6 +61,7 @@ impl Agent {
                 let text = self.recall(work, &intent, topic).await?;
                 self.finish(work, self.answer(&memo, &intent, text).judged(judged)).await
             }
+            IntentKind::AskMember { .. } => self.ask_member(work, memo, &intent, judged).await,
             IntentKind::Forget { topic } => self.forget(work, memo, &intent, topic, judged).await,
             _ => {
                 let answer =
@@ -93,7 +95,7 @@ impl Agent {
         let Some(spec) = self.tools.find(tool).map(|tool| tool.spec()) else {
             return Ok(Err(Refusal::Said(None, say.denied())));
         };
-        if spec.audience == Audience::Household && work.ctx.origin == Origin::External {
+        if !spec.audience.admits(work.ctx.origin) {
             return Ok(Err(Refusal::Said(None, say.denied())));
         }
         let call = call_of(intent, tool);
@@ -145,12 +147,27 @@ impl Agent {
         answered
     }
 
+    /// Another hub is asked; its answer is the answer.
+    async fn ask_member(&self, work: &Work, memo: Memo, intent: &Intent, judged: Judged) -> Result<Answered, DbError> {
+        let call = call_of(intent, delegate::NAME);
+        Ok(match self.elsewhere(work, &call, judged).await? {
+            Elsewhere::Waiting(answered) => answered,
+            Elsewhere::Over(outcome) => {
+                let (recorded, span) = (work.clone(), Span { from: self.clock.now(), to: self.clock.now() });
+                let answer = self.answer(&memo, intent, outcome.text.clone());
+                let answer = answer.with(move |tx| record::tool_call(tx, &recorded, &call, &outcome, span));
+                self.finish(work, answer).await?
+            }
+        })
+    }
+
     /// What needs no tool: the answer is in the sentence or in the house itself.
     fn plain_answer(&self, work: &Work, intent: &Intent) -> String {
         let say = self.say(&intent.language);
         let now = prompt::local(work.ctx.now);
         let is_member = work.ctx.origin == Origin::Internal;
-        let household = if is_member { self.ports.devices.household() } else { Default::default() };
+        let sees_home = work.ctx.origin != Origin::External;
+        let household = if sees_home { self.ports.devices.household() } else { Default::default() };
         match &intent.kind {
             IntentKind::NotFound { what } => say.not_found(what),
             IntentKind::Time => say.time(now),
@@ -246,12 +263,18 @@ fn tool_of(kind: &IntentKind) -> Option<&'static str> {
         IntentKind::Remember { .. } => "remember",
         IntentKind::Recall { .. } => "recall",
         IntentKind::Forget { .. } => "forget",
+        IntentKind::AskMember { .. } => delegate::NAME,
         _ => return None,
     })
 }
 
 fn call_of(intent: &Intent, tool: &str) -> Call {
-    let arguments = serde_json::to_value(&intent.kind).unwrap_or_default();
+    let arguments = match &intent.kind {
+        IntentKind::AskMember { member, task } => {
+            delegate::Order { member: member.clone(), task: task.clone(), ..delegate::Order::default() }.to_arguments()
+        }
+        kind => serde_json::to_value(kind).unwrap_or_default(),
+    };
     Call { id: CALL_ID.to_owned(), tool: tool.to_owned(), arguments }
 }
 

@@ -1,7 +1,7 @@
 //! Turns as the bus runs them, with fakes at the ports.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -13,8 +13,8 @@ use crate::approval::{Decision, Responder};
 use crate::base::clock::Timestamp;
 use crate::base::id::{DeviceId, EntityId, JobId, TraceId};
 use crate::base::shutdown::Shutdown;
-use crate::bus::Progress;
 use crate::bus::task::Usage;
+use crate::bus::{Progress, WaitsFor};
 use crate::db::Tx;
 use crate::domain::call::{Call, Outcome};
 use crate::domain::household::{Abilities, Action, CommandResult, Device, Entity, EntityKind, State};
@@ -23,6 +23,7 @@ use crate::intent::{self, StatusFacts};
 use crate::policy::Rule;
 use crate::recall::{FindError, Finder, Found, Wanted};
 use crate::settings::Entry as Setting;
+use crate::tool::delegate::Order;
 use crate::tool::{self, port::Devices};
 use crate::{memory, session, settings, timeline};
 
@@ -178,6 +179,28 @@ impl Finder for Thesaurus {
     }
 }
 
+/// The hub in the garage.
+#[derive(Default)]
+struct Garage {
+    /// What the person is told while it works.
+    note: Mutex<String>,
+    orders: Mutex<Vec<(String, Order)>>,
+    outcome: Mutex<Option<Outcome>>,
+}
+
+impl Peers for Garage {
+    fn hand_over(&self, _: &Tx<'_>, _: &ToolContext, reference: &str, order: &Order) -> rusqlite::Result<Handed> {
+        self.orders.lock().expect("unpoisoned").push((reference.to_owned(), order.clone()));
+        Ok(Handed::Over { note: self.note.lock().expect("unpoisoned").clone() })
+    }
+
+    fn outcome(&self, _: &Connection, _: &str) -> rusqlite::Result<Option<Outcome>> {
+        Ok(self.outcome.lock().expect("unpoisoned").clone())
+    }
+
+    fn handed(&self) {}
+}
+
 struct House {
     db: Db,
     clock: Clock,
@@ -187,6 +210,7 @@ struct House {
     lamps: Arc<Lamps>,
     parrot: Arc<Parrot>,
     notebook: Arc<Notebook>,
+    garage: Arc<Garage>,
     shutdown: Shutdown,
 }
 
@@ -206,6 +230,7 @@ impl House {
         let clock = Clock::manual(Timestamp::from_millis(1_787_063_412_000));
         let bus = Bus::open(db.clone(), clock.clone()).await.expect("a bus");
         let (lamps, parrot, notebook) = (Arc::<Lamps>::default(), Arc::<Parrot>::default(), Arc::<Notebook>::default());
+        let garage = Arc::<Garage>::default();
         let devices: Arc<dyn Devices> = lamps.clone();
         let decider = Decider::new(db.clone(), clock.clone(), bus.clone());
         let agent = Agent::new(Parts {
@@ -222,10 +247,11 @@ impl House {
                 reminders: notebook.clone(),
                 health: Arc::new(Fine),
                 memories: Arc::new(Thesaurus { db: db.clone() }),
+                peers: garage.clone(),
             },
             config,
         });
-        Self { db, clock, bus, decider, agent, lamps, parrot, notebook, shutdown: Shutdown::default() }
+        Self { db, clock, bus, decider, agent, lamps, parrot, notebook, garage, shutdown: Shutdown::default() }
     }
 
     async fn started(config: Config) -> Self {
@@ -265,6 +291,22 @@ impl House {
         tokio::time::timeout(PATIENCE, answer).await.expect("in time").expect("answered")
     }
 
+    /// The garage answers what it was asked.
+    async fn garage_answers(&self, text: &str) {
+        let mut committed = self.db.committed();
+        let reference = loop {
+            let order = self.garage.orders.lock().expect("unpoisoned").last().cloned();
+            match order {
+                Some((reference, _)) => break reference,
+                None => tokio::time::timeout(PATIENCE, committed.changed()).await.expect("in time").expect("open"),
+            }
+        };
+        *self.garage.outcome.lock().expect("unpoisoned") = Some(Outcome::done(text));
+        let now = self.clock.now();
+        let woken = self.db.write(move |tx| task::unpark(tx, &WaitsFor::Peer(reference), now)).await.expect("stored");
+        self.bus.resume(woken.expect("a parked task"));
+    }
+
     fn sent(&self) -> Vec<(String, Action)> {
         self.lamps.sent.lock().expect("unpoisoned").clone()
     }
@@ -284,18 +326,55 @@ fn more_tools() -> Vec<Arc<dyn tool::Tool>> {
             Box::pin(async { Outcome::done("ok") })
         }
     }
-    ["set_timer", "remember", "recall", "forget"]
-        .map(|name| -> Arc<dyn tool::Tool> {
-            Arc::new(Named(tool::Spec {
-                name,
-                tier: crate::domain::call::Tier::Write,
-                effect: crate::domain::call::Effect::Once,
-                audience: tool::Audience::Household,
-                description: "For the test.",
-                parameters: json!({"type": "object", "properties": {}, "required": []}),
-            }))
-        })
-        .into()
+    let delegate: Arc<dyn tool::Tool> = Arc::new(tool::delegate::Delegate::default());
+    let named = ["set_timer", "remember", "recall", "forget"].map(|name| -> Arc<dyn tool::Tool> {
+        Arc::new(Named(tool::Spec {
+            name,
+            tier: crate::domain::call::Tier::Write,
+            effect: crate::domain::call::Effect::Once,
+            audience: tool::Audience::Household,
+            description: "For the test.",
+            parameters: json!({"type": "object", "properties": {}, "required": []}),
+        }))
+    });
+    named.into_iter().chain([delegate]).collect()
+}
+
+#[tokio::test]
+async fn another_hub_is_asked_in_a_sentence_and_its_answer_is_the_answer() {
+    let house = House::started(Config::default()).await;
+    let question = house.inbound("ask the garage hub whether the side door is open");
+    let (accepted, answer) = house.bus.ask(question, None).await.expect("accepted");
+    house.garage_answers("The side door is closed.").await;
+    let answered = tokio::time::timeout(PATIENCE, answer).await.expect("in time").expect("answered");
+    assert_eq!(answered.text(), "The side door is closed.");
+    let (_, order) = house.garage.orders.lock().expect("unpoisoned").last().cloned().expect("an order");
+    assert_eq!((order.member.as_str(), order.task.as_str()), ("garage", "is the side door open"));
+    assert_eq!(house.count("SELECT count(*) FROM turn_steps").await, 0);
+    assert!(!accepted.task_id().as_str().is_empty());
+}
+
+#[tokio::test]
+async fn a_model_hands_something_over_and_goes_on_when_the_answer_comes() {
+    let house = House::started(Config::default()).await;
+    *house.garage.note.lock().expect("unpoisoned") = "I ask the garage as soon as the network is back.".to_owned();
+    let call = Call {
+        id: "c1".to_owned(),
+        tool: "delegate".to_owned(),
+        arguments: json!({"task": "Is the door closed?", "member": "garage"}),
+    };
+    house.parrot.will_say("", vec![call]);
+    house.parrot.will_say("The garage says that it is closed.", Vec::new());
+    let told = house.ask("could you find out about the garage door?").await;
+    assert_eq!(told.text(), "I ask the garage as soon as the network is back.");
+    assert!(house.ask("what time is it").await.is_final(), "the conversation goes on");
+    house.garage_answers("Closed.").await;
+    let mut committed = house.db.committed();
+    let done = "SELECT count(*) FROM tasks WHERE content_out = 'The garage says that it is closed.'";
+    while house.count(done).await == 0 {
+        tokio::time::timeout(PATIENCE, committed.changed()).await.expect("in time").expect("open");
+    }
+    assert_eq!(house.garage.orders.lock().expect("unpoisoned").len(), 1, "handed over once");
 }
 
 fn control(id: &str) -> Call {

@@ -48,6 +48,8 @@ pub struct Embedded {
     pub model: String,
     /// Of length one.
     pub vectors: Vec<Vec<f32>>,
+    /// Tokens that were computed.
+    pub tokens: usize,
 }
 
 pub trait Embeddings: Send + Sync {

@@ -24,6 +24,9 @@ use crate::settings;
 /// Where it is kept which model somebody installed for the memory.
 const CHOSEN_KEY: &str = "memory_embedding_install_model";
 
+/// KafClaw's default. Who leaves it has not asked for it.
+const USUAL_MODEL: &str = "BAAI/bge-small-en-v1.5";
+
 /// The keys of `memory.embedding`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -183,8 +186,25 @@ impl Meaning {
         }));
         if is_enabled {
             meaning.adopt(&chosen);
+            meaning.fetch_wanted().await;
         }
         meaning
+    }
+
+    /// Installs the configured model where it may be fetched and is not here. One that nobody chose is fetched only where there is
+    /// none at all: what the program came with does for most, and a download costs.
+    async fn fetch_wanted(&self) {
+        let Configured { model, auto_download, .. } = &self.0.configured;
+        let is_chosen = !model.is_empty() && model != USUAL_MODEL;
+        let is_missing = self.0.store.entry(model).is_ok() && self.0.store.locate(model).is_err();
+        let is_wanted = is_chosen || self.embedder().is_none();
+        if !(*auto_download && is_missing && is_wanted) {
+            return;
+        }
+        tracing::info!(peer = model, "The embedding model that is wanted is being fetched.");
+        if let Err(Refused(sentence)) = self.install(model.clone()).await {
+            tracing::warn!(error = sentence, peer = model, "The embedding model that is wanted is not fetched.");
+        }
     }
 
     /// What searches by meaning.

@@ -446,6 +446,7 @@ fn build_agent(config: &Config, shared: &Shared<'_>) -> Result<Agent, GatewayErr
             reminders: timers,
             health: shared.health.clone(),
             memories: finder,
+            peers: Arc::new(agent::Alone),
         },
         config: wiring::agent(config),
     }))

@@ -18,6 +18,7 @@ mod wiring;
 
 pub use gateway::{GatewayError, run};
 pub use log::start as start_log;
+pub(crate) use minds::detector;
 pub use state::StateError;
 
 use crate::db::Migration;

@@ -27,6 +27,7 @@ pub(super) fn policy(config: &Config) -> policy::Config {
     policy::Config {
         max_auto_tier: config.policy.max_auto_tier,
         external_max_tier: config.policy.external_max_tier,
+        peer_max_tier: config.policy.peer_max_tier,
         tools: config.policy.tools.iter().map(|(name, said)| (name.clone(), rule(said))).collect(),
         allowed_senders: config.policy.allowed_senders.iter().cloned().collect(),
     }
@@ -35,7 +36,8 @@ pub(super) fn policy(config: &Config) -> policy::Config {
 /// People of the household are trusted with their own house; the rate is for everybody else.
 pub(super) fn rates(config: &Config) -> Rates {
     let rate = config.policy.sender_rate;
-    Rates { internal: None, external: Some(Rate { per_minute: rate.per_minute, burst: rate.burst }) }
+    let rate = Some(Rate { per_minute: rate.per_minute, burst: rate.burst });
+    Rates { external: rate, ..Rates::default() }
 }
 
 pub(super) fn language(config: &Config) -> Option<LanguageId> {

@@ -19,7 +19,7 @@ mod wait;
 
 pub use courier::{Courier, Couriers, Undelivered, deliver_all};
 pub use schema::MIGRATIONS;
-pub use wait::{Answered, Progress};
+pub use wait::{Answered, Progress, WaitsFor};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -197,7 +197,9 @@ impl Bus {
         if answered.is_final() {
             self.shared.open.fetch_sub(1, Ordering::AcqRel);
         }
-        self.shared.waiters.answer(&leased.task_id, answered);
+        if !answered.is_silent() {
+            self.shared.waiters.answer(&leased.task_id, answered);
+        }
         self.shared.answered.notify_one();
     }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::{TaskId, TraceId};
-use crate::bus::Answered;
+use crate::bus::{Answered, WaitsFor};
 use crate::db::Tx;
 use crate::domain::message::Route;
 use crate::domain::task::{DeliveryStatus, TaskStatus};
@@ -37,8 +37,8 @@ pub struct Row {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub completed_at: Option<Timestamp>,
-    /// The approval it waits for and the question that was asked.
-    pub parked: Option<(String, String)>,
+    /// What it waits for, and the question or the note that was sent.
+    pub parked: Option<(WaitsFor, String)>,
 }
 
 impl Row {
@@ -50,8 +50,12 @@ impl Row {
             }
             TaskStatus::Failed => Some(Answered::Failed { text: self.error_text.clone() }),
             TaskStatus::Pending | TaskStatus::Processing => {
-                let (approval_id, prompt) = self.parked.clone()?;
-                Some(Answered::Parked { prompt, approval_id })
+                let (waits_for, text) = self.parked.clone()?;
+                let answered = match waits_for {
+                    WaitsFor::Approval(id) => Answered::Parked { prompt: text, approval_id: id.to_string() },
+                    WaitsFor::Peer(_) => Answered::Elsewhere { note: text },
+                };
+                (!answered.is_silent()).then_some(answered)
             }
         }
     }
@@ -165,6 +169,6 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         created_at: time(22)?.unwrap_or_default(),
         updated_at: time(23)?.unwrap_or_default(),
         completed_at: time(24)?,
-        parked: parked_for.map(|approval| (approval, prompt)),
+        parked: parked_for.map(|waits_for| (WaitsFor::parse(waits_for), prompt)),
     })
 }

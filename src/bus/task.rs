@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension};
 use serde_json::json;
 
 use crate::base::clock::Timestamp;
-use crate::base::id::{ApprovalId, DeliveryId, SpanId, TaskId};
+use crate::base::id::{DeliveryId, SpanId, TaskId};
 use crate::bus::dispatch::Waiting;
-use crate::bus::{Accepted, Leased, delivery};
+use crate::bus::{Accepted, Leased, WaitsFor, delivery};
 use crate::db::Tx;
 use crate::domain::event::Event;
 use crate::domain::message::{Channel, Inbound, Origin, Outbound, Route};
@@ -107,23 +107,26 @@ pub fn fail(tx: &Tx<'_>, leased: &Leased, text: &str, now: Timestamp) -> rusqlit
     send(tx, leased, &Sent { text, route: Route::Intent, status: "error", is_answer: true }, now)
 }
 
-/// Sets the task aside until `approval` is decided, and sends the question.
-pub fn park(tx: &Tx<'_>, leased: &Leased, approval: &ApprovalId, prompt: &str, now: Timestamp) -> rusqlite::Result<()> {
+/// Sets the task aside until `waits_for` is decided or answered, and sends the question or the note; a blank one is not sent.
+pub fn park(tx: &Tx<'_>, leased: &Leased, waits_for: &WaitsFor, text: &str, now: Timestamp) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "UPDATE tasks SET status = 'pending', parked_for = ?2, parked_prompt = ?3, updated_at = ?4 WHERE task_id = ?1",
     )?
-    .execute((&leased.task_id, approval, prompt, now))?;
-    send(tx, leased, &Sent { text: prompt, route: Route::Intent, status: "sent", is_answer: false }, now)
+    .execute((&leased.task_id, waits_for.stored(), text, now))?;
+    if text.is_empty() {
+        return Ok(());
+    }
+    send(tx, leased, &Sent { text, route: Route::Intent, status: "sent", is_answer: false }, now)
 }
 
-/// Lets the task that waits for `approval` go on, in the transaction that decides it; follow with
+/// Lets the task that waits for `waits_for` go on, in the transaction that decides or answers it; follow with
 /// [`crate::bus::Bus::resume`].
-pub fn unpark(tx: &Tx<'_>, approval: &ApprovalId, now: Timestamp) -> rusqlite::Result<Option<TaskId>> {
+pub fn unpark(tx: &Tx<'_>, waits_for: &WaitsFor, now: Timestamp) -> rusqlite::Result<Option<TaskId>> {
     tx.prepare_cached(
         "UPDATE tasks SET parked_for = NULL, parked_prompt = NULL, updated_at = ?2
          WHERE parked_for = ?1 AND status = 'pending' RETURNING task_id",
     )?
-    .query_row((approval, now), |row| row.get(0))
+    .query_row((waits_for.stored(), now), |row| row.get(0))
     .optional()
 }
 

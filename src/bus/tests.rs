@@ -132,11 +132,11 @@ async fn a_parked_task_lets_its_conversation_go_on_and_resumes_when_decided() {
     };
     let approval = ApprovalId::from("a1");
     let (parked, id, now) = (leased.clone(), approval.clone(), bus.clock.now());
-    db.write(move |tx| task::park(tx, &parked, &id, "May I?", now)).await.expect("parked");
+    db.write(move |tx| task::park(tx, &parked, &WaitsFor::Approval(id), "May I?", now)).await.expect("parked");
     let waiting = db.read(|connection| task::waiting_after(connection, 0, 10)).await.expect("read");
     assert!(waiting.is_empty(), "a parked task is not ready");
     assert_eq!(row(&db, &task_id).await.answered().expect("the question").text(), "May I?");
-    let resumed = db.write(move |tx| task::unpark(tx, &approval, now)).await.expect("decided");
+    let resumed = db.write(move |tx| task::unpark(tx, &WaitsFor::Approval(approval), now)).await.expect("decided");
     assert_eq!(resumed, Some(task_id.clone()));
     let (_, worker) = (bus.resume(task_id.clone()), Arc::new(Echo { db: db.clone(), bus: bus.clone() }));
     tokio::spawn(bus.clone().run(worker, Shutdown::default()));

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::id::TaskId;
+use crate::base::id::{ApprovalId, TaskId};
 use crate::domain::message::Route;
 
 /// How a task ended, or why it stopped for now.
@@ -24,17 +24,54 @@ pub enum Answered {
         prompt: String,
         approval_id: String,
     },
+    /// Another member of the group works on it; the answer comes later. Without a note, callers go on waiting.
+    Elsewhere {
+        note: String,
+    },
+}
+
+/// What a parked task waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    Approval(ApprovalId),
+    /// The answer of another member, by the reference of what it was asked.
+    Peer(String),
+}
+
+/// How [`WaitsFor::Peer`] is told from an approval where it is stored.
+const PEER: &str = "peer:";
+
+impl WaitsFor {
+    pub(super) fn stored(&self) -> String {
+        match self {
+            Self::Approval(id) => id.to_string(),
+            Self::Peer(reference) => format!("{PEER}{reference}"),
+        }
+    }
+
+    pub(super) fn parse(text: String) -> Self {
+        match text.strip_prefix(PEER) {
+            Some(reference) => Self::Peer(reference.to_owned()),
+            None => Self::Approval(ApprovalId::new(text)),
+        }
+    }
 }
 
 impl Answered {
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Parked { .. })
+        matches!(self, Self::Completed { .. } | Self::Failed { .. })
+    }
+
+    /// Whether there is nothing to tell a caller yet.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Elsewhere { note } if note.is_empty())
     }
 
     pub fn text(&self) -> &str {
         match self {
             Self::Completed { text, .. } | Self::Failed { text } => text,
             Self::Parked { prompt, .. } => prompt,
+            Self::Elsewhere { note } => note,
         }
     }
 }

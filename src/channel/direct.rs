@@ -109,6 +109,7 @@ fn reply(session: SessionKey, trace_id: TraceId, task_id: TaskId, answered: Answ
     let (route, approval_id, is_failed) = match &answered {
         Answered::Completed { route, .. } => (route.as_str(), None, false),
         Answered::Failed { .. } => ("intent", None, true),
+        Answered::Elsewhere { .. } => ("intent", None, false),
         Answered::Parked { approval_id, .. } => ("intent", Some(approval_id.clone()), false),
     };
     Reply { reply: answered.text().to_owned(), session, trace_id, task_id, route, approval_id, is_failed }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::app;
 use crate::base::error::chain;
 use crate::cli::models;
 use crate::cli::show::printable;
 use crate::cli::{Failure, Terminal};
 use crate::inference::audio::{Limits, Stream, Warnings};
-use crate::inference::onnx;
 use crate::inference::speech::{self, Detector, Understand, Understood};
 use crate::inference::transcript::{Format, Task, verbose, write};
 use crate::inference::whisper::{Config, Options, Progress, Whisper};
@@ -86,7 +86,7 @@ impl Args {
         let config = Config { folder: installed.folder.clone(), threads: self.threads, ..Config::default() };
         let model = Whisper::load(&config)
             .map_err(|problem| Failure::Outcome(format!("could not load {}: {}", installed.id, chain(&problem))))?;
-        let detector = if self.no_vad { Detector::Off } else { detector(&store) };
+        let detector = if self.no_vad { Detector::Off } else { app::detector(&store, None) };
         self.write_down(&model, &detector, terminal)
     }
 
@@ -248,21 +248,6 @@ fn choose(store: &Store, wanted: Option<&str>) -> Result<Installed, Failure> {
     }
     let advised = usual(store.manifest(), ModelTask::Speech, memory).map_or("whisper-tiny", |entry| entry.id.as_str());
     Err(Failure::Outcome(format!("no speech model is installed; run: kafclaw models install {advised}")))
-}
-
-/// Silero's where it and ONNX Runtime are installed.
-fn detector(store: &Store) -> Detector {
-    let first = |task| {
-        let lines = store.list(Memory::of_machine());
-        let line = lines
-            .iter()
-            .find(|line| line.entry.task == task && matches!(line.state, State::Installed | State::Bundled))?;
-        store.locate(&line.entry.id).ok()
-    };
-    let model = first(ModelTask::Vad).and_then(|installed| installed.file_like(".onnx"));
-    let Some(model) = model else { return Detector::Energy };
-    let configured: Vec<PathBuf> = first(ModelTask::Runtime).map(|installed| installed.folder).into_iter().collect();
-    Detector::Silero { model, runtime: onnx::places(&configured, std::env::var_os("ORT_DYLIB_PATH")) }
 }
 
 #[cfg(test)]

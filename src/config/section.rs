@@ -140,6 +140,8 @@ pub struct Policy {
     pub max_auto_tier: Tier,
     #[serde(deserialize_with = "tier")]
     pub external_max_tier: Tier,
+    #[serde(deserialize_with = "tier")]
+    pub peer_max_tier: Tier,
     pub tools: BTreeMap<String, ToolRule>,
     pub sender_rate: SenderRate,
     /// 0 means no limit.

@@ -33,6 +33,8 @@ pub enum Effect {
     Repeatable,
     /// Changes the world.
     Once,
+    /// Somebody else does it; the turn waits for the answer without holding anything.
+    Elsewhere,
 }
 
 /// One call that an intent or a model asked for.

@@ -21,6 +21,8 @@ impl Channel {
     pub const WEBUI: &'static str = "webui";
     /// Conversation topics of the MQTT broker.
     pub const MQTT: &'static str = "mqtt";
+    /// Other hubs and agents, over Kafka.
+    pub const GROUP: &'static str = "group";
     /// Jobs that came due.
     pub const SCHEDULER: &'static str = "scheduler";
 
@@ -50,6 +52,8 @@ impl fmt::Display for Channel {
 pub enum Origin {
     /// Somebody of the household, authenticated.
     Internal,
+    /// A hub or an agent of the group: less than the household, more than a stranger.
+    Peer,
     /// Anybody else.
     External,
 }
@@ -58,13 +62,18 @@ impl Origin {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Internal => "internal",
+            Self::Peer => "peer",
             Self::External => "external",
         }
     }
 
     /// KafClaw treats a missing type as external.
     pub fn parse(text: &str) -> Self {
-        if text == "internal" { Self::Internal } else { Self::External }
+        match text {
+            "internal" => Self::Internal,
+            "peer" => Self::Peer,
+            _ => Self::External,
+        }
     }
 }
 

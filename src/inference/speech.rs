@@ -6,6 +6,8 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::inference::audio::vad::{Cut, EnergyVad, PieceConfig, PieceError, Pieces, SileroVad, Vad};
 use crate::inference::audio::{Stream, Warnings};
 use crate::inference::onnx;
@@ -19,7 +21,8 @@ const BEFORE_BYTES_MAX: usize = 600;
 pub type Hearer<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
 
 /// What finds speech before the model hears it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Detector {
     /// Everything is heard, silence too.
     Off,

@@ -135,6 +135,8 @@ impl Hearing<'_> {
             Sense::Remember => Some(IntentKind::Remember { text: text()? }),
             Sense::Recall => Some(IntentKind::Recall { topic: text()? }),
             Sense::Forget => Some(IntentKind::Forget { topic: text()? }),
+            Sense::AskMember => Some(IntentKind::AskMember { member: self.label(reading)?, task: asked(&text()?) }),
+            Sense::TellMember => Some(IntentKind::AskMember { member: self.label(reading)?, task: text()? }),
             Sense::Time => Some(IntentKind::Time),
             Sense::Date => Some(IntentKind::Date),
             Sense::Capabilities => Some(IntentKind::Capabilities),
@@ -366,4 +368,19 @@ fn value_action(kind: EntityKind, (value, unit): (f64, Unit)) -> Option<Action> 
         (EntityKind::Number | EntityKind::Humidifier, _) => Action::SetNumber { value },
         _ => Action::SetBrightness { percent },
     })
+}
+/// An indirect question as a direct one: "the door is open" becomes "is the door open", "die Tür offen ist" becomes "ist die Tür
+/// offen". What has another form is passed on as it was said.
+fn asked(text: &str) -> String {
+    for verb in ["is", "are"] {
+        if let Some((subject, state)) = text.split_once(&format!(" {verb} ")) {
+            return format!("{verb} {subject} {state}");
+        }
+    }
+    for verb in ["ist", "sind"] {
+        if let Some(clause) = text.strip_suffix(&format!(" {verb}")) {
+            return format!("{verb} {clause}");
+        }
+    }
+    text.to_owned()
 }

@@ -73,6 +73,12 @@ pub enum IntentKind {
     Forget {
         topic: String,
     },
+    /// "Ask the garage hub whether the door is open."
+    AskMember {
+        member: String,
+        /// A question or an order, as one would say it to the member.
+        task: String,
+    },
     Time,
     Date,
     Capabilities,
@@ -245,6 +251,10 @@ pub enum Sense {
     Remember,
     Recall,
     Forget,
+    /// A question for another hub of the group.
+    AskMember,
+    /// An order for another hub of the group.
+    TellMember,
     Time,
     Date,
     Capabilities,

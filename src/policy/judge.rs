@@ -69,8 +69,8 @@ pub fn judge(config: &Config, question: &Question<'_>) -> Judgment {
         Some(Rule::Ask) => (Verdict::NeedsApproval, Reason::ToolRequiresApprovalByRule),
         Some(Rule::Allow) => (Verdict::Allowed, Reason::ToolAllowedByRule),
         _ if question.tier == Tier::Read => (Verdict::Allowed, Reason::Tier0AlwaysAllowed),
-        // An outsider under the outsiders' ceiling needs no approval; the owner set that ceiling.
-        _ if question.origin == Origin::External || question.tier <= config.max_auto_tier => {
+        // An outsider or a peer under its ceiling needs no approval; the owner set that ceiling.
+        _ if question.origin != Origin::Internal || question.tier <= config.max_auto_tier => {
             (Verdict::Allowed, Reason::TierAutoApproved(question.tier))
         }
         _ => (Verdict::NeedsApproval, Reason::TierRequiresApproval(question.tier)),
@@ -88,10 +88,12 @@ fn refusal(config: &Config, question: &Question<'_>, rule: Option<Rule>) -> Opti
     if !config.allowed_senders.is_empty() && !config.allowed_senders.contains(question.sender) {
         return Some(Reason::SenderNotAuthorized(question.sender.to_owned()));
     }
-    if question.origin == Origin::External && question.tier > config.external_max_tier {
-        return Some(Reason::TierDeniedForExternalMessage(question.tier));
-    }
-    None
+    let ceiling = match question.origin {
+        Origin::Internal => return None,
+        Origin::Peer => config.peer_max_tier,
+        Origin::External => config.external_max_tier,
+    };
+    (question.tier > ceiling).then_some(Reason::TierDeniedForExternalMessage(question.tier))
 }
 
 #[cfg(test)]

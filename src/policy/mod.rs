@@ -36,6 +36,8 @@ pub struct Config {
     pub max_auto_tier: Tier,
     /// The highest tier that runs at all for anybody else.
     pub external_max_tier: Tier,
+    /// The highest tier that members of the group may use.
+    pub peer_max_tier: Tier,
     /// By tool name.
     pub tools: BTreeMap<String, Rule>,
     /// Who may use tools above tier 0; empty means everybody.
@@ -48,6 +50,7 @@ impl Default for Config {
         Self {
             max_auto_tier: Tier::Write,
             external_max_tier: Tier::Read,
+            peer_max_tier: Tier::Read,
             tools: BTreeMap::new(),
             allowed_senders: BTreeSet::new(),
         }

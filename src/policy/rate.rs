@@ -26,11 +26,16 @@ pub struct Rate {
 pub struct Rates {
     pub internal: Option<Rate>,
     pub external: Option<Rate>,
+    pub peer: Option<Rate>,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { internal: None, external: Some(Rate { per_minute: 30, burst: 10 }) }
+        Self {
+            internal: None,
+            external: Some(Rate { per_minute: 30, burst: 10 }),
+            peer: Some(Rate { per_minute: 60, burst: 30 }),
+        }
     }
 }
 
@@ -66,6 +71,7 @@ impl RateLimits {
         let rate = match origin {
             Origin::Internal => self.rates.internal,
             Origin::External => self.rates.external,
+            Origin::Peer => self.rates.peer,
         };
         let Some(rate) = rate else { return Admission::Admitted };
         if !self.buckets.contains_key(sender) {
@@ -126,7 +132,7 @@ mod tests {
     use crate::base::clock::Clock;
 
     fn limits(per_minute: u32, burst: u32) -> RateLimits {
-        RateLimits::new(Rates { internal: None, external: Some(Rate { per_minute, burst }) })
+        RateLimits::new(Rates { external: Some(Rate { per_minute, burst }), ..Rates::default() })
     }
 
     #[test]

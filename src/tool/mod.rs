@@ -6,6 +6,7 @@
 //!
 //! Absent on purpose: judging, recording and asking (the turn does that), and any knowledge of models.
 
+pub mod delegate;
 pub mod device;
 pub mod exec;
 pub mod file;
@@ -32,8 +33,16 @@ use crate::domain::message::{Channel, Origin};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Audience {
     Everybody,
+    /// It shows what members of the group may see too: devices, not files or memories.
+    Group,
     /// It shows the household's files, devices or memories; outsiders neither see nor run it (specification §15 S3).
     Household,
+}
+
+impl Audience {
+    pub const fn admits(self, origin: Origin) -> bool {
+        matches!((self, origin), (_, Origin::Internal) | (Self::Everybody, _) | (Self::Group, Origin::Peer))
+    }
 }
 
 /// What a tool is, for policy, for models and for the turn.

@@ -9,7 +9,7 @@ use crate::base::limits;
 use crate::domain::call::{Call, Outcome};
 use crate::domain::message::Origin;
 use crate::policy::{self, Question, Verdict};
-use crate::tool::{Audience, Spec, Tool, ToolContext, denied, schema, shortened};
+use crate::tool::{Spec, Tool, ToolContext, denied, schema, shortened};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -90,7 +90,7 @@ impl Spec {
 }
 
 fn may_see(spec: &Spec, origin: Origin) -> bool {
-    origin == Origin::Internal || spec.audience == Audience::Everybody
+    spec.audience.admits(origin)
 }
 
 /// Cuts a result that is too long for a prompt, and says so in the room that is left (specification §15 P11).
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
     use crate::domain::call::{Effect, OutcomeStatus, Tier};
-    use crate::tool::testing;
+    use crate::tool::{Audience, testing};
 
     struct Fake {
         spec: Spec,

@@ -12,8 +12,6 @@ use crate::http::{Request, Response};
 
 /// Texts in one request; OpenAI's limit.
 const TEXTS_MAX: usize = 2048;
-/// Mean length of a token in bytes, for the usage that is shown: the model does not tell what it counted.
-const TOKEN_BYTES: usize = 4;
 
 /// Unknown fields are other servers' and are let pass.
 #[derive(Deserialize)]
@@ -46,7 +44,6 @@ pub(super) async fn create(api: &Api, request: &Request) -> Response {
         Ok(checked) => checked,
         Err(wrong) => return wrong.response(),
     };
-    let tokens: usize = texts.iter().map(|text| text.len().div_ceil(TOKEN_BYTES)).sum();
     let embedded = tokio::select! {
         embedded = api.embeddings.embed(&body.model, texts, purpose) => embedded,
         () = request.left.triggered() => return error::failed(503, "nobody waits for the answer"),
@@ -63,7 +60,7 @@ pub(super) async fn create(api: &Api, request: &Request) -> Response {
         };
         data.push(json!({"object": "embedding", "index": index, "embedding": written(&vector, encoding)}));
     }
-    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+    let usage = json!({"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens});
     Response::json(&json!({"object": "list", "data": data, "model": embedded.model, "usage": usage}))
 }
 

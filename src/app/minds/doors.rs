@@ -11,7 +11,7 @@ use crate::inference::embed::{EmbedError, TextUse};
 use crate::inference::language;
 use crate::inference::transcript::{Segment, Transcript};
 use crate::inference::whisper;
-use crate::inference::worker::{EngineError, FaultKind, Kind, Listener, Recording};
+use crate::inference::worker::{self, EngineError, FaultKind, Kind, Listener, Recording};
 
 impl Models for Minds {
     fn ids(&self) -> BoxFuture<'_, Vec<String>> {
@@ -44,7 +44,7 @@ impl Embeddings for Minds {
                 Purpose::Question => TextUse::Query,
                 Purpose::Passage => TextUse::Passage,
             };
-            let vectors = embedder.embed(texts, use_).await.map_err(|error| {
+            let embedded = embedder.embed_counted(texts, use_).await.map_err(|error| {
                 let reason = match &error {
                     EmbedError::Unavailable { .. } => Reason::NoModel,
                     EmbedError::TooMany { .. } => Reason::Input,
@@ -53,7 +53,7 @@ impl Embeddings for Minds {
                 };
                 Refusal::new(reason, chain(&error))
             })?;
-            Ok(Embedded { model: id, vectors })
+            Ok(Embedded { model: id, vectors: embedded.vectors, tokens: embedded.tokens })
         })
     }
 }
@@ -68,6 +68,7 @@ impl Speech for Minds {
     ) -> BoxFuture<'a, Result<Transcript, Refusal>> {
         Box::pin(async move {
             let model = self.shelf.find(Kind::Speech, model).await?;
+            let detector = self.shelf.detector().await?;
             let usual = whisper::Options::default();
             let options = whisper::Options {
                 task: hearing.task,
@@ -81,7 +82,7 @@ impl Speech for Minds {
             let listener = Listener { sender: said.unwrap_or(nobody), choose: phrase };
             let speech = self.engines.speech();
             speech
-                .transcribe(model, Recording::File(recording), options, listener)
+                .transcribe(model, Recording::File(recording), worker::Hearing { options, detector }, listener)
                 .await
                 .map_err(|error| refused(&error))
         })

@@ -21,6 +21,7 @@ use crate::models::{Store, StoreConfig, bundled_folders};
 use crate::provider::port::LocalModels;
 
 use shelf::Shelf;
+pub(crate) use shelf::detector;
 
 /// Questions that wait for the disk with the models.
 const SHELF_QUEUE_LEN: usize = 64;
@@ -69,7 +70,8 @@ impl Minds {
             "" => format!("whisper-{}", config.section::<String>("/providers/localWhisper/model").map_err(unread)?),
             named => named.to_owned(),
         };
-        let shelf = Shelf { store: lane, speech, language: keys.language_model };
+        let runtime = Some(keys.runtime).filter(|path| !path.as_os_str().is_empty());
+        let shelf = Shelf { store: lane, speech, language: keys.language_model, runtime };
         Ok(Self { engines, meaning, shelf })
     }
 

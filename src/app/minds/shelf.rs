@@ -1,7 +1,11 @@
 //! Finding the model that somebody means, on a thread that may wait for the disk.
 
+use std::path::PathBuf;
+
 use crate::api::port::{Reason, Refusal};
 use crate::base::lane::Lane;
+use crate::inference::onnx;
+use crate::inference::speech::Detector;
 use crate::inference::worker::{Kind, ModelSpec};
 use crate::models::{Installed, Memory, Store, StoreError, Task, usual};
 
@@ -15,6 +19,8 @@ pub(super) struct Shelf {
     /// The models that are meant when none is named; blank leaves it to the machine.
     pub speech: String,
     pub language: String,
+    /// Where ONNX Runtime was said to be, if anywhere.
+    pub runtime: Option<PathBuf>,
 }
 
 impl Shelf {
@@ -28,6 +34,13 @@ impl Shelf {
         let found = self.store.call(move |store| choose(store, kind, &name, &usual)).await;
         let busy = |_| Refusal::new(Reason::Busy, "too many requests look for a model");
         spec(kind, found.map_err(busy)??)
+    }
+
+    /// What finds speech before a model hears it.
+    pub(super) async fn detector(&self) -> Result<Detector, Refusal> {
+        let runtime = self.runtime.clone();
+        let found = self.store.call(move |store| detector(store, runtime)).await;
+        found.map_err(|_| Refusal::new(Reason::Busy, "too many requests look for a model"))
     }
 
     /// Ids of what is installed, as the doors call it.
@@ -45,6 +58,20 @@ impl Shelf {
         };
         self.store.call(installed).await.unwrap_or_default()
     }
+}
+
+/// Silero's where it and ONNX Runtime are installed, else the one that needs no model. `runtime` is where one's own library lies.
+pub(crate) fn detector(store: &Store, runtime: Option<PathBuf>) -> Detector {
+    let here = |task| {
+        let entries = store.manifest().entries().iter().filter(move |entry| entry.task == task);
+        entries.filter_map(|entry| store.locate(&entry.id).ok())
+    };
+    let Some(model) = here(Task::Vad).find_map(|installed| installed.file_like(".onnx")) else {
+        return Detector::Energy;
+    };
+    let installed = here(Task::Runtime).map(|installed| installed.folder);
+    let libraries: Vec<PathBuf> = runtime.into_iter().chain(installed).collect();
+    Detector::Silero { model, runtime: onnx::places(&libraries, std::env::var_os("ORT_DYLIB_PATH")) }
 }
 
 const fn task(kind: Kind) -> Task {

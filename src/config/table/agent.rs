@@ -75,6 +75,12 @@ pub const KEYS: &[Key] = &[
         "Highest tool tier for everybody else; above it the answer is no.",
     ),
     key(
+        "policy.peerMaxTier",
+        Kind::Whole(0, 2),
+        "0",
+        "Highest tool tier for other hubs and agents of the group; above it the answer is no.",
+    ),
+    key(
         "policy.tools",
         Kind::Map(&Kind::OneOf(&["allow", "ask", "deny"])),
         "",

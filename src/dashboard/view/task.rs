@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::{TaskId, TraceId};
+use crate::bus::WaitsFor;
 use crate::bus::row::Row;
 
 /// One task in `GET /api/v1/tasks`.
@@ -100,7 +101,10 @@ pub fn task(row: Row) -> TaskView {
         completed_at: row.completed_at,
         session: row.session,
         route: row.route.map(|route| route.as_str()),
-        waits_for_approval: row.parked.map(|(approval_id, _prompt)| approval_id),
+        waits_for_approval: match row.parked {
+            Some((WaitsFor::Approval(id), _prompt)) => Some(id.to_string()),
+            _ => None,
+        },
     }
 }
 
@@ -188,7 +192,7 @@ pub(super) mod tests {
         let row = Row {
             status: TaskStatus::Pending,
             completed_at: None,
-            parked: Some(("a1".to_owned(), "May I?".to_owned())),
+            parked: Some((WaitsFor::Approval("a1".into()), "May I?".to_owned())),
             ..task_row()
         };
         let view = serde_json::to_value(task(row)).expect("JSON");

@@ -35,7 +35,15 @@ pub enum Recording {
 #[derive(Serialize, Deserialize)]
 struct Job {
     form: Form,
-    options: Options,
+    hearing: Hearing,
+}
+
+/// How a recording is to be understood.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Hearing {
+    pub options: Options,
+    /// What finds speech in files; samples are heard as they are.
+    pub detector: Detector,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,7 +70,7 @@ impl Speech {
         &self,
         model: ModelSpec,
         recording: Recording,
-        options: Options,
+        hearing: Hearing,
         listener: Listener<Progress, T>,
     ) -> Result<Transcript, EngineError> {
         let garbled = |error: serde_json::Error| EngineError::Garbled { why: error.to_string() };
@@ -71,7 +79,7 @@ impl Speech {
             Recording::File(bytes) => (Form::File, bytes),
             Recording::Path(path) => (Form::Path(path), Bytes::new()),
         };
-        let job = serde_json::to_value(Job { form, options }).map_err(garbled)?;
+        let job = serde_json::to_value(Job { form, hearing }).map_err(garbled)?;
         let result = self.engines.run(model, job, audio, listener).await?;
         serde_json::from_value(result).map_err(garbled)
     }
@@ -112,7 +120,7 @@ impl Ear {
     fn understand(
         &self,
         recording: Result<Stream, AudioError>,
-        options: &Options,
+        hearing: &Hearing,
         hear: Hear<'_>,
     ) -> Result<Transcript, Fault> {
         let recording = recording.map_err(|error| Fault::new(FaultKind::Input, chain(&error)))?;
@@ -121,7 +129,7 @@ impl Ear {
             Progress::Heard { .. } => hear(Value::Null),
             said => serde_json::to_value(said).map_or(ControlFlow::Continue(()), &mut *hear),
         };
-        speech::transcribe(&self.whisper, recording, &Detector::Energy, options, &mut pass_on)
+        speech::transcribe(&self.whisper, recording, &hearing.detector, &hearing.options, &mut pass_on)
             .map(|understood| understood.transcript)
             .map_err(|error| match error {
                 SpeechError::Recording(error) => unheard(&error),
@@ -134,18 +142,18 @@ impl Mind for Ear {
     fn run(&mut self, job: &Value, audio: &Bytes, hear: Hear<'_>) -> Result<Value, Fault> {
         let unread =
             |error: serde_json::Error| Fault::new(FaultKind::Input, format!("the request is not understood: {error}"));
-        let Job { form, options } = serde_json::from_value(job.clone()).map_err(unread)?;
-        options.check().map_err(|error| fault(&error))?;
+        let Job { form, hearing } = serde_json::from_value(job.clone()).map_err(unread)?;
+        hearing.options.check().map_err(|error| fault(&error))?;
         let limits = Limits { seconds_max: SECONDS_MAX };
         let transcript = match form {
             Form::Samples => {
                 let samples = unpacked(audio).ok_or_else(|| Fault::new(FaultKind::Input, "the samples are cut off"))?;
                 let mut pass_on =
                     |progress| serde_json::to_value(progress).map_or(ControlFlow::Continue(()), &mut *hear);
-                self.whisper.transcribe(&samples, &options, &mut pass_on).map_err(|error| fault(&error))?
+                self.whisper.transcribe(&samples, &hearing.options, &mut pass_on).map_err(|error| fault(&error))?
             }
-            Form::File => self.understand(Stream::of(audio.clone(), &limits), &options, hear)?,
-            Form::Path(path) => self.understand(Stream::open(&path, &limits), &options, hear)?,
+            Form::File => self.understand(Stream::of(audio.clone(), &limits), &hearing, hear)?,
+            Form::Path(path) => self.understand(Stream::open(&path, &limits), &hearing, hear)?,
         };
         serde_json::to_value(transcript).map_err(unread)
     }

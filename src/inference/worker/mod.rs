@@ -34,7 +34,7 @@ use serde::Serialize;
 
 pub use device::Device;
 pub use engines::{Engines, Listener, model};
-pub use hearing::{Recording, Speech};
+pub use hearing::{Hearing, Recording, Speech};
 pub use loader::Loader;
 pub use message::{Fault, FaultKind, Kind, Loaded, ModelSpec, Setup};
 pub use port::{Mind, Minds};

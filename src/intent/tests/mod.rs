@@ -74,6 +74,7 @@ fn short_kind(kind: &IntentKind) -> String {
         IntentKind::Remember { text } => format!("remember ({text})"),
         IntentKind::Recall { topic } => format!("recall ({topic})"),
         IntentKind::Forget { topic } => format!("forget ({topic})"),
+        IntentKind::AskMember { member, task } => format!("ask {member} ({task})"),
         IntentKind::NotFound { what } => format!("not found ({what})"),
         other => words(serde_json::to_value(other).expect("JSON")),
     }

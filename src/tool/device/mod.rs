@@ -103,7 +103,7 @@ fn control_spec() -> Spec {
         name: "device_control",
         tier: Tier::Write,
         effect: Effect::Once,
-        audience: Audience::Household,
+        audience: Audience::Group,
         description: "Switch or set one device of the home, or a named group. For several devices, call it once for each.",
         parameters: json!({
             "type": "object",
@@ -128,7 +128,7 @@ fn state_spec() -> Spec {
         name: "device_state",
         tier: Tier::Read,
         effect: Effect::Repeatable,
-        audience: Audience::Household,
+        audience: Audience::Group,
         description: "Say what state the home's devices are in.",
         parameters: json!({
             "type": "object",
