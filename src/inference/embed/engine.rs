@@ -15,6 +15,7 @@ use super::status::{Board, Facts};
 use super::tokens::{Splitter, Window};
 use super::{TextUse, load};
 use crate::base::clock::Timestamp;
+use crate::base::error::chain;
 
 /// A failed load is not tried again for so long; the reason is repeated instead.
 const RETRY_AFTER_MS: u64 = 5_000;
@@ -71,6 +72,9 @@ impl Engine {
 
     /// Gives back what runs needed and do not need any more.
     pub(super) fn trim(&mut self) {
+        if let Some(Err(error)) = self.loaded.as_mut().map(|loaded| loaded.network.rest()) {
+            tracing::warn!(error = chain(&error), "The embedding model did not give its memory back.");
+        }
         super::heap::trim();
         self.board.trimmed();
     }

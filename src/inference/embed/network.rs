@@ -51,6 +51,14 @@ impl Network {
             Self::Bert(network) => pool_rows(&network.run(batch)?, batch, pooling, network.dims()),
         }
     }
+
+    /// Gives back what runs have taken and the next one may take again.
+    pub(super) fn rest(&mut self) -> Result<(), RunError> {
+        match self {
+            Self::Onnx(network) => network.rest(),
+            Self::Bert(_) => Ok(()),
+        }
+    }
 }
 
 /// Pools states of shape `[rows, columns, dims]`.
