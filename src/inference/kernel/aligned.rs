@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use half::f16;
+
 /// A cache line, and the widest vector there is.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -11,12 +13,14 @@ struct Line([u8; 64]);
 pub trait Number: Copy + Default + private::Sealed {}
 
 impl Number for f32 {}
+impl Number for f16 {}
 impl Number for i8 {}
 impl Number for i32 {}
 
 mod private {
     pub trait Sealed {}
     impl Sealed for f32 {}
+    impl Sealed for half::f16 {}
     impl Sealed for i8 {}
     impl Sealed for i32 {}
 }

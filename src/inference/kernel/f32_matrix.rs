@@ -1,4 +1,5 @@
-//! Products of matrices of floats: one side is packed once, in panels as wide as two vectors, and multiplied many times.
+//! Products of matrices of floats: one side is packed once, in panels as wide as two vectors, and multiplied many times. It may be
+//! kept in 16 bits.
 //!
 //! A panel is `depth` times that width, one after the other, so that the innermost loop reads memory in order. Weights are packed
 //! when a model is loaded; keys and values of attention are packed where they are made.
@@ -6,22 +7,22 @@
 use std::ops::Range;
 
 use crate::inference::kernel::aligned::Aligned;
-use crate::inference::kernel::f32_tile::{Target, Tile, VECTORS, multiply as multiply_tile, rows_max};
+use crate::inference::kernel::f32_tile::{Target, Tile, VECTORS, rows_max};
 use crate::inference::kernel::lanes::Isa;
 use crate::inference::kernel::share::{Size, on_all_threads};
 
-pub use crate::inference::kernel::f32_tile::Finish;
+pub use crate::inference::kernel::f32_tile::{Finish, Weight};
 
 /// Multiplications below which other threads are not worth waking.
 const SMALL: usize = 60_000;
 
 /// The right side of products, `depth` by `width`, with an optional sum to add to each result.
 #[derive(Debug, Clone)]
-pub struct Packed {
+pub struct Packed<W = f32> {
     isa: Isa,
     depth: usize,
     width: usize,
-    data: Aligned<f32>,
+    data: Aligned<W>,
     bias: Option<Aligned<f32>>,
 }
 
@@ -42,13 +43,13 @@ pub struct RowsMut<'a> {
 
 /// The part of a matrix that is in use: its first `depth` steps and `width` columns.
 #[derive(Debug, Clone, Copy)]
-pub struct Part<'a> {
-    pub matrix: &'a Packed,
+pub struct Part<'a, W = f32> {
+    pub matrix: &'a Packed<W>,
     pub depth: usize,
     pub width: usize,
 }
 
-impl Packed {
+impl<W: Weight> Packed<W> {
     /// All zeros, to be filled by [`Packed::put_column`] or [`Packed::put_step`].
     pub fn zeros(depth: usize, width: usize) -> Self {
         Self::zeros_for(Isa::detect(), depth, width)
@@ -90,7 +91,7 @@ impl Packed {
         self.width
     }
 
-    pub fn whole(&self) -> Part<'_> {
+    pub fn whole(&self) -> Part<'_, W> {
         Part { matrix: self, depth: self.depth, width: self.width }
     }
 
@@ -104,7 +105,7 @@ impl Packed {
         let panel = self.panel();
         let start = column / panel * panel * self.depth + column % panel;
         for (place, value) in self.data[start..].iter_mut().step_by(panel).zip(&values[..self.depth]) {
-            *place = *value;
+            *place = W::narrowed(*value);
         }
     }
 
@@ -113,7 +114,9 @@ impl Packed {
         let panel = self.panel();
         for (index, chunk) in values[..self.width].chunks(panel).enumerate() {
             let start = (index * self.depth + step) * panel;
-            self.data[start..start + chunk.len()].copy_from_slice(chunk);
+            for (place, value) in self.data[start..].iter_mut().zip(chunk) {
+                *place = W::narrowed(*value);
+            }
         }
     }
 
@@ -121,18 +124,18 @@ impl Packed {
     pub fn column(&self, column: usize) -> impl Iterator<Item = f32> + '_ {
         let panel = self.panel();
         let start = column / panel * panel * self.depth + column % panel;
-        self.data[start..].iter().step_by(panel).take(self.depth).copied()
+        self.data[start..].iter().step_by(panel).take(self.depth).map(|weight| weight.widened())
     }
 }
 
 /// `to = from * part`, finished as `finish` says, on this thread.
-pub fn multiply(from: Rows<'_>, part: Part<'_>, to: RowsMut<'_>, finish: Finish) {
+pub fn multiply<W: Weight>(from: Rows<'_>, part: Part<'_, W>, to: RowsMut<'_>, finish: Finish) {
     let job = Job::new(from, part, to, finish);
     job.run(0..from.count, 0..job.panels());
 }
 
 /// The same on all threads of the current pool.
-pub fn multiply_on_all(from: Rows<'_>, part: Part<'_>, to: RowsMut<'_>, finish: Finish) {
+pub fn multiply_on_all<W: Weight>(from: Rows<'_>, part: Part<'_, W>, to: RowsMut<'_>, finish: Finish) {
     let job = Job::new(from, part, to, finish);
     let size = Size {
         rows: from.count,
@@ -145,9 +148,9 @@ pub fn multiply_on_all(from: Rows<'_>, part: Part<'_>, to: RowsMut<'_>, finish: 
 }
 
 /// A product whose lengths were checked.
-struct Job<'a> {
+struct Job<'a, W> {
     from: Rows<'a>,
-    part: Part<'a>,
+    part: Part<'a, W>,
     to: *mut f32,
     to_stride: usize,
     finish: Finish,
@@ -155,10 +158,10 @@ struct Job<'a> {
 
 #[allow(unsafe_code, reason = "threads write different results of one matrix")]
 // SAFETY: `run` is called by several threads for different rows or panels, so no float is written by two.
-unsafe impl Sync for Job<'_> {}
+unsafe impl<W: Weight> Sync for Job<'_, W> {}
 
-impl<'a> Job<'a> {
-    fn new(from: Rows<'a>, part: Part<'a>, to: RowsMut<'a>, finish: Finish) -> Self {
+impl<'a, W: Weight> Job<'a, W> {
+    fn new(from: Rows<'a>, part: Part<'a, W>, to: RowsMut<'a>, finish: Finish) -> Self {
         let needed = |stride: usize, width: usize| match from.count {
             0 => 0,
             count => (count - 1) * stride + width,
@@ -201,7 +204,7 @@ impl<'a> Job<'a> {
                     },
                 };
                 // SAFETY: `new` has checked both sides; panels and bias are padded to their full width.
-                unsafe { multiply_tile(matrix.isa, &tile) };
+                unsafe { W::multiply(matrix.isa, &tile) };
                 row += count;
             }
         }
@@ -210,6 +213,7 @@ impl<'a> Job<'a> {
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
     use proptest::prelude::*;
 
     use super::*;
@@ -238,7 +242,7 @@ mod tests {
             let finish = [Finish::Set, Finish::Gelu, Finish::Add][way];
             let (a, weights, bias) = (numbers(count * depth, 1), numbers(width * depth, 2), numbers(width, 3));
             for isa in Isa::all() {
-                let packed = Packed::from_weights_for(isa, &weights, depth).with_bias(&bias);
+                let packed = Packed::<f32>::from_weights_for(isa, &weights, depth).with_bias(&bias);
                 let mut c = vec![0.5; count * width];
                 let from = Rows { data: &a, stride: depth, count };
                 multiply_on_all(from, packed.whole(), RowsMut { data: &mut c, stride: width }, finish);
@@ -259,14 +263,31 @@ mod tests {
         }
 
         #[test]
+        fn halves_are_multiplied_as_the_floats_that_they_are(count in 1_usize..30, depth in 1_usize..40, width in 1_usize..80) {
+            let a = numbers(count * depth, 1);
+            // What sixteen bits hold exactly, very small ones among them.
+            let weights: Vec<f32> = numbers(width * depth, 2).iter().map(|value| f16::from_f32(value.powi(9)).to_f32()).collect();
+            for isa in Isa::all() {
+                let (mut exact, mut half) = (vec![0.0; count * width], vec![0.0; count * width]);
+                let from = Rows { data: &a, stride: depth, count };
+                let floats = Packed::<f32>::from_weights_for(isa, &weights, depth);
+                let halves = Packed::<f16>::from_weights_for(isa, &weights, depth);
+                multiply_on_all(from, floats.whole(), RowsMut { data: &mut exact, stride: width }, Finish::Set);
+                multiply_on_all(from, halves.whole(), RowsMut { data: &mut half, stride: width }, Finish::Set);
+                prop_assert_eq!(exact, half, "{:?}", isa);
+                prop_assert!(halves.column(width - 1).eq(weights[(width - 1) * depth..].iter().copied()));
+            }
+        }
+
+        #[test]
         fn a_matrix_may_be_filled_by_columns_or_by_steps_and_used_in_part(
             depth in 1_usize..9, width in 1_usize..70, used in 1_usize..9
         ) {
             let used = used.min(depth);
             let weights = numbers(depth * width, 4);
             for isa in Isa::all() {
-                let by_columns = Packed::from_weights_for(isa, &weights, depth);
-                let mut by_steps = Packed::zeros_for(isa, depth, width);
+                let by_columns = Packed::<f32>::from_weights_for(isa, &weights, depth);
+                let mut by_steps = Packed::<f32>::zeros_for(isa, depth, width);
                 for step in 0..depth {
                     let values: Vec<f32> = (0..width).map(|column| weights[column * depth + step]).collect();
                     by_steps.put_step(step, &values);
@@ -287,7 +308,7 @@ mod tests {
     #[test]
     fn many_rows_on_many_threads_are_as_on_one() {
         let (a, weights) = (numbers(500 * 33, 1), numbers(70 * 33, 2));
-        let packed = Packed::from_weights(&weights, 33);
+        let packed = Packed::<f32>::from_weights(&weights, 33);
         let from = Rows { data: &a, stride: 33, count: 500 };
         let (mut one, mut all) = (vec![0.0; 500 * 70], vec![0.0; 500 * 70]);
         multiply(from, packed.whole(), RowsMut { data: &mut one, stride: 70 }, Finish::Set);

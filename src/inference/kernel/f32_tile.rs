@@ -2,6 +2,9 @@
 
 #![allow(unsafe_code, reason = "vector instructions")]
 
+use half::f16;
+
+use crate::inference::kernel::aligned::Number;
 use crate::inference::kernel::for_every_isa;
 use crate::inference::kernel::lanes::{Isa, Lanes, gelu};
 
@@ -28,12 +31,12 @@ pub enum Finish {
 
 /// Rows of `a`, as many as the target has, times one panel of `b`.
 #[derive(Clone, Copy)]
-pub struct Tile {
+pub struct Tile<W> {
     /// First of the rows, `a_stride` floats from one to the next, each with `depth` floats.
     pub a: *const f32,
     pub a_stride: usize,
     /// `depth` times `VECTORS` vectors.
-    pub b: *const f32,
+    pub b: *const W,
     pub depth: usize,
     pub target: Target,
 }
@@ -62,34 +65,92 @@ pub fn rows_max(isa: Isa) -> usize {
     }
 }
 
-for_every_isa! {
+/// What the packed side is kept in; arithmetic is in floats of 32 bits all the same.
+pub trait Weight: Number + Send + Sync {
+    fn narrowed(value: f32) -> Self;
+    fn widened(self) -> f32;
+    /// # Safety
+    /// As for [`Lanes`], with as many weights at the pointer.
+    unsafe fn load<L: Lanes>(from: *const Self) -> L;
     /// Computes one tile.
     ///
     /// # Safety
     /// Its pointers must hold what [`Tile`] and [`Target`] say, and its rows must be from 1 to [`rows_max`].
-    pub fn multiply(tile: &Tile) = multiply_body
+    unsafe fn multiply(isa: Isa, tile: &Tile<Self>);
+}
+
+impl Weight for f32 {
+    fn narrowed(value: f32) -> Self {
+        value
+    }
+    fn widened(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { L::load(from) }
+    }
+    unsafe fn multiply(isa: Isa, tile: &Tile<Self>) {
+        // SAFETY: the caller's promise.
+        unsafe { multiply_floats(isa, tile) }
+    }
+}
+
+/// Half the memory, and half the time where memory is what is waited for.
+impl Weight for f16 {
+    fn narrowed(value: f32) -> Self {
+        Self::from_f32(value.clamp(Self::MIN.to_f32(), Self::MAX.to_f32()))
+    }
+    fn widened(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { L::load_half(from) }
+    }
+    unsafe fn multiply(isa: Isa, tile: &Tile<Self>) {
+        // SAFETY: the caller's promise.
+        unsafe { multiply_halves(isa, tile) }
+    }
+}
+
+for_every_isa! { fn multiply_floats(tile: &Tile<f32>) = floats_body }
+for_every_isa! { fn multiply_halves(tile: &Tile<f16>) = halves_body }
+
+#[inline(always)]
+unsafe fn floats_body<L: Lanes>(tile: &Tile<f32>) {
+    // SAFETY: the caller's promise.
+    unsafe { multiply_body::<L, f32>(tile) }
 }
 
 #[inline(always)]
-unsafe fn multiply_body<L: Lanes>(tile: &Tile) {
+unsafe fn halves_body<L: Lanes>(tile: &Tile<f16>) {
+    // SAFETY: the caller's promise.
+    unsafe { multiply_body::<L, f16>(tile) }
+}
+
+#[inline(always)]
+unsafe fn multiply_body<L: Lanes, W: Weight>(tile: &Tile<W>) {
     // Sums go through here, so that what is done with them is compiled once and not for every number of rows.
     let mut sums = Sums([0.0; 12 * PANEL_MAX]);
     let to = sums.0.as_mut_ptr();
     // SAFETY: the caller's promise; no tile has more sums than there is room for.
     unsafe {
         match tile.target.rows {
-            1 => one_row::<L>(tile, to),
-            2 => rows_2::<L>(tile, to),
-            3 => rows_3::<L>(tile, to),
-            4 => rows_4::<L>(tile, to),
-            5 => rows_5::<L>(tile, to),
-            6 => rows_6::<L>(tile, to),
-            7 => rows_7::<L>(tile, to),
-            8 => rows_8::<L>(tile, to),
-            9 => rows_9::<L>(tile, to),
-            10 => rows_10::<L>(tile, to),
-            11 => rows_11::<L>(tile, to),
-            _ => rows_12::<L>(tile, to),
+            1 => one_row::<L, W>(tile, to),
+            2 => rows_2::<L, W>(tile, to),
+            3 => rows_3::<L, W>(tile, to),
+            4 => rows_4::<L, W>(tile, to),
+            5 => rows_5::<L, W>(tile, to),
+            6 => rows_6::<L, W>(tile, to),
+            7 => rows_7::<L, W>(tile, to),
+            8 => rows_8::<L, W>(tile, to),
+            9 => rows_9::<L, W>(tile, to),
+            10 => rows_10::<L, W>(tile, to),
+            11 => rows_11::<L, W>(tile, to),
+            _ => rows_12::<L, W>(tile, to),
         }
         for row in 0..tile.target.rows {
             finish::<L>(&tile.target, row, to.add(row * VECTORS * L::COUNT));
@@ -101,14 +162,14 @@ unsafe fn multiply_body<L: Lanes>(tile: &Tile) {
 macro_rules! rows {
     ($name:ident, $count:literal: $($row:literal)+) => {
         #[inline(always)]
-        unsafe fn $name<L: Lanes>(tile: &Tile, to: *mut f32) {
+        unsafe fn $name<L: Lanes, W: Weight>(tile: &Tile<W>, to: *mut f32) {
             // SAFETY: the caller's promise.
             unsafe {
                 let mut sums = [[L::splat(0.0); VECTORS]; $count];
                 let (mut a, mut b) = (tile.a, tile.b);
                 let (stride, end) = (tile.a_stride, tile.a.add(tile.depth));
                 while a < end {
-                    let (left, right) = (L::load(b), L::load(b.add(L::COUNT)));
+                    let (left, right) = (W::load::<L>(b), W::load::<L>(b.add(L::COUNT)));
                     $(
                         let value = L::splat(*a.add($row * stride));
                         sums[$row][0] = sums[$row][0].fma(value, left);
@@ -140,7 +201,7 @@ rows!(rows_12, 12: 0 1 2 3 4 5 6 7 8 9 10 11);
 
 /// A single row waits for memory, not for arithmetic: four steps at a time, each with sums of its own.
 #[inline(always)]
-unsafe fn one_row<L: Lanes>(tile: &Tile, to: *mut f32) {
+unsafe fn one_row<L: Lanes, W: Weight>(tile: &Tile<W>, to: *mut f32) {
     // SAFETY: the caller's promise.
     unsafe {
         let zero = L::splat(0.0);
@@ -169,18 +230,18 @@ unsafe fn one_row<L: Lanes>(tile: &Tile, to: *mut f32) {
 }
 
 #[inline(always)]
-unsafe fn pair<L: Lanes>(sums: [L; VECTORS], a: f32, b: *const f32) -> [L; VECTORS] {
+unsafe fn pair<L: Lanes, W: Weight>(sums: [L; VECTORS], a: f32, b: *const W) -> [L; VECTORS] {
     // SAFETY: the caller's promise.
     unsafe {
         let value = L::splat(a);
-        [sums[0].fma(value, L::load(b)), sums[1].fma(value, L::load(b.add(L::COUNT)))]
+        [sums[0].fma(value, W::load(b)), sums[1].fma(value, W::load(b.add(L::COUNT)))]
     }
 }
 
 /// Adds the bias, activates and stores one row of sums.
 ///
 /// # Safety
-/// As for [`multiply`]; `sums` has as many floats as a panel is wide.
+/// As for [`Weight::multiply`]; `sums` has as many floats as a panel is wide.
 #[inline(always)]
 pub unsafe fn finish<L: Lanes>(target: &Target, row: usize, sums: *mut f32) {
     // SAFETY: the caller's promise; there are as many sums as a panel is wide.

@@ -7,13 +7,15 @@
 
 use std::sync::OnceLock;
 
+use half::f16;
+
 /// What the processor can do, widest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
     /// x86-64 with AVX-512 F, BW, VL and VNNI (Ice Lake, Zen 4 and later).
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// x86-64 with AVX2 and FMA.
+    /// x86-64 with AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// Every 64-bit ARM; whether it has dot products is asked apart.
@@ -36,7 +38,7 @@ impl Isa {
         if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512vnni") {
             return Self::Avx512;
         }
-        if has!("avx2") && has!("fma") { Self::Avx2 } else { Self::Scalar }
+        if has!("avx2") && has!("fma") && has!("f16c") { Self::Avx2 } else { Self::Scalar }
     }
 
     #[cfg(target_arch = "aarch64")]
@@ -84,6 +86,8 @@ pub trait Lanes: Copy {
     const COUNT: usize;
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
+    /// Widens `COUNT` finite floats of 16 bits.
+    unsafe fn load_half(from: *const f16) -> Self;
     unsafe fn store(self, to: *mut f32);
     unsafe fn plus(self, other: Self) -> Self;
     unsafe fn minus(self, other: Self) -> Self;
@@ -160,6 +164,10 @@ impl Lanes for Plain {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: the caller's promise.
         Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+    }
+    unsafe fn load_half(from: *const f16) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { from.cast::<[f16; 4]>().read_unaligned() }.map(f16::to_f32))
     }
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller's promise.

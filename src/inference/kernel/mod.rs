@@ -37,7 +37,7 @@ macro_rules! for_every_isa {
                 unsafe { $body::<$crate::inference::kernel::lanes_x86::Wide>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn avx2($($arg: $type),*) {
                 // SAFETY: as above.
                 unsafe { $body::<$crate::inference::kernel::lanes_x86::Half>($($arg),*) }

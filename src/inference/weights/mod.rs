@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub use bytes::Bytes;
 
+use crate::inference::kernel::quant::Format;
+
 use gguf::{Gguf, GgufError};
 use safetensors::{Safetensors, SafetensorsError};
 
@@ -35,6 +37,17 @@ pub struct Tensors {
     source: Source,
 }
 
+/// What the matrices of a file are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Floats of 32 bits, or some of them.
+    Floats,
+    /// Floats of 16 bits (`f16`) without exception.
+    Halves,
+    /// Some of them in blocks of few bits.
+    Blocks,
+}
+
 #[derive(Debug)]
 enum Source {
     Safetensors(Safetensors),
@@ -54,11 +67,21 @@ impl Tensors {
         Ok(Self { path: path.to_owned(), source })
     }
 
-    /// Whether any tensor is in blocks of few bits.
-    pub fn is_quantized(&self) -> bool {
+    /// What matrices are kept in, if it is the same for all of them.
+    pub fn kept(&self) -> Kept {
         match &self.source {
-            Source::Safetensors(_) => false,
-            Source::Gguf(gguf) => gguf.tensors().any(|(_, tensor)| tensor.format.is_quantised()),
+            Source::Safetensors(tensors) if tensors.are_halves() => Kept::Halves,
+            Source::Safetensors(_) => Kept::Floats,
+            Source::Gguf(gguf) => {
+                let mut matrices = gguf.tensors().map(|(_, tensor)| tensor).filter(|tensor| tensor.rows > 1);
+                if gguf.tensors().any(|(_, tensor)| tensor.format.is_quantised()) {
+                    Kept::Blocks
+                } else if matrices.all(|tensor| tensor.format == Format::F16) {
+                    Kept::Halves
+                } else {
+                    Kept::Floats
+                }
+            }
         }
     }
 

@@ -102,6 +102,11 @@ impl Safetensors {
         Ok(Self { file, start, places })
     }
 
+    /// Whether all matrices are of 16-bit floats.
+    pub fn are_halves(&self) -> bool {
+        self.places.values().filter(|place| place.shape.len() > 1).all(|place| place.dtype == Kind::F16)
+    }
+
     /// Dimensions of a tensor, outermost first.
     pub fn dims(&self, name: &str) -> Option<&[usize]> {
         self.places.get(name).map(|place| place.shape.as_slice())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inference::weights::Kept;
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::mel::MelMaker;
 use crate::inference::whisper::shape::{Habits, Shape};
@@ -63,6 +64,7 @@ impl Estimate {
         let weights_bytes = match precision {
             // Eight bits, and a scale and a sum of four bytes each per 32.
             Precision::Int8 => parameters + parameters / 4,
+            Precision::F16 => 2 * parameters,
             Precision::Auto | Precision::F32 => 4 * parameters,
         };
         Self { weights_bytes, working_bytes: shape.working_bytes(1) }
@@ -76,8 +78,11 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
     let vocabulary = Vocabulary::read(&file("tokenizer.json"), shape.vocab_size)?;
     let weights = Weights::open(&config.folder, config.weights.as_deref())?;
     let precision = match config.precision {
-        Precision::Auto if weights.is_quantized() => Precision::Int8,
-        Precision::Auto => Precision::F32,
+        Precision::Auto => match weights.kept() {
+            Kept::Floats => Precision::F32,
+            Kept::Halves => Precision::F16,
+            Kept::Blocks => Precision::Int8,
+        },
         chosen => chosen,
     };
     let estimate = Estimate::for_shape(&shape, precision);

@@ -312,6 +312,22 @@ fn models_that_are_cut_or_of_another_kind_are_refused() {
 }
 
 #[test]
+fn a_file_of_sixteen_bits_is_kept_in_them_and_loses_nothing() {
+    let mel = whisper().parts.mel.hear(&of(&golden().scenes["english"]), 30 * RATE, 3000);
+    let config = Config { folder: folder(), threads: 2, precision: Precision::F32, ..Config::default() };
+    let whole = Whisper::load(&config).expect("the model");
+    let Model::Slices(wide) = &whole.model;
+    assert!(engine().is_kept_in(Precision::F16) && wide.is_kept_in(Precision::F32));
+    assert_eq!(engine().encode(&mel), wide.encode(&mel));
+    let start = [Step { lane: 0, token: 5 }];
+    let scores = |engine: &Slices| {
+        let heard = engine.hear(&mel).expect("heard");
+        engine.say(&heard, &mut engine.tape(), &start, &[0]).expect("scores")
+    };
+    assert_eq!(scores(engine()), scores(wide));
+}
+
+#[test]
 fn eight_bits_say_the_same_and_hardly_anything_else_is_likelier() {
     let config = Config { folder: folder(), threads: 2, precision: Precision::Int8, ..Config::default() };
     let whisper = Whisper::load(&config).expect("the model");

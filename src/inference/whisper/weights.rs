@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::inference::weights::Tensors;
+use crate::inference::weights::{Kept, Tensors};
 use crate::inference::whisper::error::WhisperError;
 
 /// What Hugging Face puts before the names of a model that has a head; some files leave it out.
@@ -22,9 +22,8 @@ impl Weights {
         Tensors::open(&path).map(Self).map_err(|source| WhisperError::Weights { source })
     }
 
-    /// Whether most numbers have fewer bits than a half float.
-    pub fn is_quantized(&self) -> bool {
-        self.0.is_quantized()
+    pub fn kept(&self) -> Kept {
+        self.0.kept()
     }
 
     pub fn has(&self, name: &str) -> bool {

@@ -96,6 +96,15 @@ impl Decoder {
         })
     }
 
+    #[cfg(test)]
+    pub fn is_kept_in(&self, precision: Precision) -> bool {
+        match self.words {
+            Linear::Floats(_) => precision == Precision::F32,
+            Linear::Halves(_) => precision == Precision::F16,
+            Linear::Bytes(_) => precision == Precision::Int8,
+        }
+    }
+
     /// Keys and values that all tokens of a window will listen to, from the encoder's output.
     pub fn listen(&self, encoded: &[f32]) -> Heard {
         let (width, head_width) = (self.width, self.width / self.heads);

@@ -74,6 +74,11 @@ impl Slices {
     }
 
     #[cfg(test)]
+    pub fn is_kept_in(&self, precision: Precision) -> bool {
+        self.decoder.is_kept_in(precision)
+    }
+
+    #[cfg(test)]
     /// The encoder's output: `d_model` floats per position.
     pub fn encode(&self, mel: &Mel) -> Vec<f32> {
         self.pool.install(|| self.encoder.run(mel))
