@@ -9,4 +9,5 @@ cd "$(dirname "$0")/.."
 need_build
 need_broker
 need_onnxruntime
+need_kafka
 exec cargo bench --locked --quiet --bench figures -- "$@"

@@ -91,3 +91,41 @@ need_onnxruntime() {
     mv "$place.new/onnxruntime/capi/libonnxruntime.so.$version" "$ORT_DYLIB_PATH"
     rm -rf "$place.new"
 }
+
+# Apache Kafka's jars and a Java that runs them, into the cache; KAFCLAW_KAFKA_JARS names the folder afterwards.
+need_kafka() {
+    kafka_version=4.1.1
+    KAFCLAW_KAFKA_JARS=${KAFCLAW_KAFKA_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/kafka-$kafka_version}
+    export KAFCLAW_KAFKA_JARS
+    has openssl || install_packages openssl
+    # Kafka 4 wants Java 17 at least; which one there is depends on the system's age.
+    java_runs_kafka || install_packages openjdk-17-jre-headless || install_packages openjdk-21-jre-headless
+    java_runs_kafka || { say "Please install Java 17 or later and try again."; exit 1; }
+    [ ! -d "$KAFCLAW_KAFKA_JARS" ] || return 0
+    has mvn || install_packages maven
+    say "Fetching Apache Kafka $kafka_version ..."
+    rm -rf "$KAFCLAW_KAFKA_JARS.new"
+    mkdir -p "$KAFCLAW_KAFKA_JARS.new"
+    cat >"$KAFCLAW_KAFKA_JARS.new/pom.xml" <<END
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>kafclaw</groupId>
+  <artifactId>broker</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$kafka_version</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+END
+    mvn --batch-mode --quiet --file "$KAFCLAW_KAFKA_JARS.new/pom.xml" dependency:copy-dependencies \
+        -DincludeScope=runtime -DoutputDirectory="$KAFCLAW_KAFKA_JARS.new" >&2 ||
+        { say "Please fetch Apache Kafka $kafka_version and let KAFCLAW_KAFKA_JARS name the folder of its jars."; exit 1; }
+    mv "$KAFCLAW_KAFKA_JARS.new" "$KAFCLAW_KAFKA_JARS"
+}
+
+java_runs_kafka() {
+    has java && java -version 2>&1 |
+        awk -F '[".]' '/version/ { found = ($2 >= 17) } END { exit !found }'
+}
