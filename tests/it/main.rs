@@ -8,6 +8,7 @@ mod disk;
 mod doors;
 #[path = "../fault/mod.rs"]
 mod fault;
+mod kafka;
 mod lamp;
 mod memory;
 mod openai;

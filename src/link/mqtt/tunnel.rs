@@ -11,19 +11,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::{Config, Encryption, MqttError};
+use crate::base::error::chain;
 use crate::base::shutdown::Shutdown;
-
-/// Where Debian, JetPack and Fedora keep the authorities they trust.
-const SYSTEM_ROOTS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+use crate::link::roots::roots;
 
 /// Time for TCP and TLS to the broker; less than the link gives a connection as a whole.
 const CONNECT_MAX: Duration = Duration::from_secs(8);
@@ -180,20 +178,7 @@ fn encryption(host: &str, ca_file: Option<&Path>) -> Result<(TlsConnector, Serve
 }
 
 fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
-    let path = match ca_file {
-        Some(path) => path.to_owned(),
-        None => SYSTEM_ROOTS
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.exists())
-            .ok_or("the system has no list of authorities; set mqtt.caFile")?,
-    };
-    let readable = CertificateDer::pem_file_iter(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(readable.filter_map(Result::ok));
-    if added == 0 {
-        return Err(format!("{} holds no certificate", path.display()));
-    }
+    let roots = roots(ca_file).map_err(|error| chain(&error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
