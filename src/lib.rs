@@ -13,8 +13,8 @@
 //! | 3 | [`timeline`], [`models`] | what happened, followed by cursors; the store of models |
 //! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`] | durable state, one table owner each |
 //! | 5 | [`intent`], [`provider`], [`tool`], [`recall`], [`agent`] | understanding, models, tools, what fills the memory, the turn (`agent` → `intent`, `provider`, `tool`, `recall`; `tool` → `policy` on floor 4) |
-//! | 6 | [`channel`], [`scheduler`], [`home`], [`backup`] | edges: people, time, devices, a file to carry away |
-//! | 7 | [`http`], [`api`], [`dashboard`] | doors and desks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
+//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`backup`] | edges: people, time, devices, other hubs, a file to carry away |
+//! | 7 | [`http`], [`api`], [`dashboard`], [`doctor`] | doors and desks, checks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
 //! | 8 | [`config`], [`app`], [`cli`] | assembly (`app` → `config`; `cli` → `app`, `config`) |
 //!
 //! # A walk: "turn on the kitchen lamp" over MQTT
@@ -93,7 +93,9 @@ pub mod cli;
 pub mod config;
 pub mod dashboard;
 pub mod db;
+pub mod doctor;
 pub mod domain;
+pub mod group;
 pub mod home;
 pub mod http;
 pub mod inference;
