@@ -15,6 +15,7 @@ mod devices;
 mod exit;
 mod gateway;
 mod jobs;
+mod kshark;
 mod memory;
 mod models;
 mod onboard;
@@ -111,6 +112,8 @@ commands! {
     Transcribe(transcribe),
     /// Show or replace the token that the web page and the API ask for.
     Token(token),
+    /// Look at every step between this machine and a Kafka broker, and say what to do about what fails.
+    Kshark(kshark),
     /// Write everything worth keeping into one file, while the gateway runs.
     Backup(backup),
     /// Bring back what a backup holds.

@@ -10,7 +10,7 @@
 mod accept;
 mod check;
 mod document;
-mod duration;
+pub mod duration;
 pub mod edit;
 mod entry;
 mod files;

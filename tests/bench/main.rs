@@ -7,6 +7,7 @@ mod support;
 
 mod embed;
 mod figure;
+mod kafka;
 mod language;
 mod search;
 mod whisper;
@@ -33,6 +34,8 @@ const MEASUREMENTS: &[(&str, fn())] = &[
     ("mqtt", mqtt),
     ("remote", remote),
     ("embed", embed::measure),
+    ("kafka_offline", kafka::offline),
+    ("kafka", kafka::produce),
     ("language", language::measure),
     ("search", search::small),
     ("search_million", search::large),
