@@ -113,6 +113,14 @@ id!(
     /// A scheduled job.
     JobId
 );
+id!(
+    /// A member of the group, as it names itself (`agent_id`).
+    PeerId
+);
+id!(
+    /// A circle of members within the group.
+    ZoneId
+);
 
 macro_rules! random_id {
     ($($name:ident: $bytes:literal),*) => {$(

@@ -7,6 +7,7 @@ pub mod error;
 pub mod fault;
 #[cfg(test)]
 pub mod fuzz;
+pub mod gojson;
 pub mod id;
 pub mod lane;
 pub mod limits;

@@ -4,5 +4,7 @@ pub mod call;
 pub mod event;
 pub mod household;
 pub mod message;
+pub mod peer;
 pub mod record;
+pub mod refusal;
 pub mod task;
