@@ -13,7 +13,7 @@
 //! | 3 | [`timeline`], [`models`] | what happened, followed by cursors; the store of models |
 //! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`] | durable state, one table owner each |
 //! | 5 | [`intent`], [`provider`], [`tool`], [`recall`], [`agent`] | understanding, models, tools, what fills the memory, the turn (`agent` → `intent`, `provider`, `tool`, `recall`; `tool` → `policy` on floor 4) |
-//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`backup`] | edges: people, time, devices, other hubs, a file to carry away |
+//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`orchestrator`], [`knowledge`], [`backup`] | edges: people, time, devices, other hubs, a file to carry away (`group` → `orchestrator`, `knowledge`) |
 //! | 7 | [`http`], [`api`], [`dashboard`], [`doctor`] | doors and desks, checks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
 //! | 8 | [`config`], [`app`], [`cli`] | assembly (`app` → `config`; `cli` → `app`, `config`) |
 //!
@@ -78,6 +78,13 @@
 //!     given back.
 //! 21. *2026-11-21.* The embedding model that the configuration wants is used where it is installed; else the one that came with the
 //!     program. KafClaw's default is a model that nobody has on a fresh, offline machine, and a memory that waits for it is none.
+//! 22. *2026-11-21.* What hubs of this kind have only to say to each other (claims, leases, progress, cancellations, requests to one
+//!     of them, comparing facts) goes to topics of their own, `group.<g>.direct` and `group.<k>.knowledge.sync`: an agent in Go gives
+//!     every request, response and status that it hears to its model. *Otherwise if* KafClaw learns to look at targets.
+//! 23. *2026-11-21.* A signature covers the bytes of a record as they stand and is its last field. There is no canonical form of JSON
+//!     to get wrong, and whoever does not know the field skips it.
+//! 24. *2026-11-21.* What a member holds of shared knowledge depends on the set of messages it has seen, never on their order; so
+//!     members that were apart end equal without asking anybody first.
 
 #![deny(unsafe_code)]
 
@@ -100,9 +107,11 @@ pub mod home;
 pub mod http;
 pub mod inference;
 pub mod intent;
+pub mod knowledge;
 pub mod link;
 pub mod memory;
 pub mod models;
+pub mod orchestrator;
 pub mod policy;
 pub mod provider;
 pub mod recall;

@@ -37,4 +37,6 @@ pub const MIGRATIONS: &[&[Migration]] = &[
     crate::recall::MIGRATIONS,
     crate::agent::MIGRATIONS,
     crate::webuser::MIGRATIONS,
+    crate::orchestrator::MIGRATIONS,
+    crate::knowledge::MIGRATIONS,
 ];

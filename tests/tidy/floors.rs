@@ -38,6 +38,8 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("api", "http", "a desk is a table of routes"),
     ("dashboard", "http", "a desk is a table of routes"),
     ("dashboard", "api", "the page's chat is answered and streamed as /chat is"),
+    ("group", "knowledge", "knowledge messages come in on the same wire"),
+    ("group", "orchestrator", "discovery and zones come in on the same wire"),
     ("app", "config", "assembly begins with the configuration"),
     ("cli", "app", "a command starts the house"),
     ("cli", "config", "commands read and change the configuration"),
