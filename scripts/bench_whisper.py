@@ -6,11 +6,11 @@ tests/bench (which runs this).
     bench_whisper.py measure FOLDER ENGINE KIND SECONDS TOKENS THREADS
 
 For people who measure. Needs: pip install numpy faster-whisper pywhispercpp; what is missing is skipped. ENGINE is `faster_whisper`
-or `whisper_cpp`, KIND is `f32` or `int8`. `measure` prints one line of JSON: milliseconds until the first token is said (spectrum,
+or `whisper_cpp`, KIND is `f32` (the former only), `f16` (the latter only) or `int8`. `measure` prints one line of JSON: milliseconds until the first token is said (spectrum,
 encoder, prompt of four tokens), for all TOKENS, which are said whatever the model thinks of it, and for the encoder alone.
 
-whisper.cpp has no 32-bit floats: its convolutions take 16 bits only (an assertion of ggml ends the process otherwise), so that its
-own usual file, 16-bit floats, stands for `f32`; `int8` is q8_0 as its own tool makes it.
+whisper.cpp has no 32-bit floats: its convolutions take 16 bits only (an assertion of ggml ends the process otherwise). Its `int8`
+is q8_0 as its own tool makes it.
 """
 
 import json
@@ -25,7 +25,7 @@ RATE = 16_000
 WORDS, VOCABULARY = 50_257, 51_865
 WIDTH, HEADS, LAYERS, INNER, BANDS, HEARD, SAID = 384, 6, 4, 1_536, 80, 1_500, 448
 PROMPT = [50_258, 50_259, 50_359, 50_363]
-REPEATS = 5
+REPEATS = 3
 # Whisper's languages, in the order of its tokens.
 CODES = (
     "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg lt la mi ml cy sk te fa "
@@ -94,7 +94,7 @@ def make(folder):
     folder.mkdir(parents=True, exist_ok=True)
     tensors = weights()
     write_own(folder, tensors)
-    write_ggml(folder / "ggml-f32.bin", tensors, 1)
+    write_ggml(folder / "ggml-f16.bin", tensors, 1)
     write_ggml(folder / "ggml-int8.bin", tensors, 7)
     try:
         write_ct2(folder, tensors)

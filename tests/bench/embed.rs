@@ -6,12 +6,14 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use kafclaw::inference::embed::{Compute, Config, Embedder, Engines, TextUse};
 use kafclaw::inference::onnx;
 use serde_json::{Value, json};
 
 use crate::figure::{Figure, Goal, Times, pss_mib};
+use crate::support;
 
 const ROUNDS: usize = 5;
 const SHORT_CALLS: usize = 100;
@@ -43,6 +45,15 @@ pub fn measure() {
     embed(&texts);
     Figure::new("embed_pss_after_batch_mib", pss_mib(std::process::id()) - before, Goal::None)
         .against(("weights_file_mib", weights))
+        .print();
+    let long: Vec<String> = texts.iter().map(|text| text.repeat(40)).collect();
+    embed(&long);
+    let busy = pss_mib(std::process::id()) - before;
+    // What runs took is given back when nobody has asked for two seconds.
+    let _ = support::wait_for(Duration::from_secs(3), || None::<()>);
+    runtime.block_on(embedder.rest()).expect("rest");
+    Figure::new("embed_pss_at_rest_mib", pss_mib(std::process::id()) - before, Goal::AtMost(60.0))
+        .against(("embed_pss_after_long_texts_mib", busy))
         .print();
     let mut python = Python::start(root, &folder);
     for (name, texts, calls) in [("short", &texts[..1], SHORT_CALLS), ("batch32", &texts[..], BATCH_CALLS)] {

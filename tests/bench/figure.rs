@@ -54,11 +54,11 @@ impl Figure {
         let mut line = json!({"figure": self.name, "value": round(self.value)});
         match self.goal {
             Goal::AtMost(goal) => {
-                line["at_most"] = json!(goal);
+                line["at_most"] = json!(round(goal));
                 line["met"] = json!(self.value <= goal);
             }
             Goal::AtLeast(goal) => {
-                line["at_least"] = json!(goal);
+                line["at_least"] = json!(round(goal));
                 line["met"] = json!(self.value >= goal);
             }
             Goal::None => {}
