@@ -39,11 +39,13 @@ const MEASUREMENTS: &[(&str, fn())] = &[
     ("language", language::measure),
     ("search", search::small),
     ("search_million", search::large),
-    ("whisper", whisper::measure),
+    ("whisper_f32", whisper::floats),
+    ("whisper_f16", whisper::halves),
+    ("whisper_int8", whisper::bytes),
 ];
 
 /// What takes minutes is measured when it is named.
-const SLOW: &[&str] = &["language", "search_million", "whisper"];
+const SLOW: &[&str] = &["language", "search_million", "whisper_f32", "whisper_f16", "whisper_int8"];
 
 const STARTS: usize = 20;
 const CHATS: usize = 2_000;

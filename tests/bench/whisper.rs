@@ -18,13 +18,6 @@ const TOKENS: usize = 50;
 const ROUNDS: usize = 2;
 const REPEATS: usize = 3;
 const RATE: usize = 16_000;
-/// What weights are kept in, and who has that too: CTranslate2 has no 16 bits on processors, whisper.cpp no 32.
-const KINDS: [(&str, Precision, &[&str]); 3] = [
-    ("f32", Precision::F32, &["faster_whisper"]),
-    ("f16", Precision::F16, &["whisper_cpp"]),
-    ("int8", Precision::Int8, &["faster_whisper", "whisper_cpp"]),
-];
-
 /// Milliseconds until the first token (spectrum, encoder, prompt), for each further one, and for all.
 #[derive(Clone, Copy)]
 struct Costs {
@@ -49,28 +42,39 @@ impl Costs {
     }
 }
 
-/// Measures every precision on a long and a short recording and prints three lines for each reference.
-pub fn measure() {
+/// CTranslate2 has no 16-bit floats on processors, whisper.cpp no 32-bit ones.
+pub fn floats() {
+    measure("f32", Precision::F32, &["faster_whisper"]);
+}
+
+pub fn halves() {
+    measure("f16", Precision::F16, &["whisper_cpp"]);
+}
+
+pub fn bytes() {
+    measure("int8", Precision::Int8, &["faster_whisper", "whisper_cpp"]);
+}
+
+/// Measures a long and a short recording and prints three lines for each reference.
+fn measure(kind: &str, precision: Precision, references: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
     if script(&["make", &folder.path().display().to_string()]).is_none() {
-        println!("{}", json!({"figure": "whisper", "skipped": "there is no Python with numpy"}));
+        println!("{}", json!({"figure": format!("whisper_{kind}"), "skipped": "there is no Python with numpy"}));
         return;
     }
-    for (kind, precision, references) in KINDS {
-        let config = Config { folder: PathBuf::from(folder.path()), precision, threads: THREADS, ..Config::default() };
-        let whisper = Whisper::load(&config).expect("a model");
-        for seconds in [30, 5] {
-            let mut ours = Costs::UNKNOWN;
-            let mut theirs = vec![Costs::UNKNOWN; references.len()];
-            for _ in 0..ROUNDS {
-                ours = ours.best(understand(&whisper, seconds));
-                for (engine, best) in references.iter().zip(&mut theirs) {
-                    *best = best.best(reference(folder.path(), engine, kind, seconds).unwrap_or(Costs::UNKNOWN));
-                }
+    let config = Config { folder: PathBuf::from(folder.path()), precision, threads: THREADS, ..Config::default() };
+    let whisper = Whisper::load(&config).expect("a model");
+    for seconds in [30, 5] {
+        let mut ours = Costs::UNKNOWN;
+        let mut theirs = vec![Costs::UNKNOWN; references.len()];
+        for _ in 0..ROUNDS {
+            ours = ours.best(understand(&whisper, seconds));
+            for (engine, best) in references.iter().zip(&mut theirs) {
+                *best = best.best(reference(folder.path(), engine, kind, seconds).unwrap_or(Costs::UNKNOWN));
             }
-            for (engine, theirs) in references.iter().zip(theirs) {
-                tell(&format!("{kind}_{seconds}s"), ours, (engine, theirs));
-            }
+        }
+        for (engine, theirs) in references.iter().zip(theirs) {
+            tell(&format!("{kind}_{seconds}s"), ours, (engine, theirs));
         }
     }
 }
