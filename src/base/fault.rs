@@ -18,6 +18,8 @@ pub const POINTS: &[&str] = &[
     "delivery.after_send",
     "job.before_fire",
     "job.after_fire",
+    "inbox.before_commit",
+    "outbox.after_produce",
 ];
 
 /// Dies here when the environment asks for it.

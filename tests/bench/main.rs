@@ -9,6 +9,7 @@ mod embed;
 mod figure;
 mod kafka;
 mod language;
+mod outbox;
 mod search;
 mod whisper;
 
@@ -42,6 +43,7 @@ const MEASUREMENTS: &[(&str, fn())] = &[
     ("whisper_f32", whisper::floats),
     ("whisper_f16", whisper::halves),
     ("whisper_int8", whisper::bytes),
+    ("outbox", outbox::measure),
 ];
 
 /// What takes minutes is measured when it is named.

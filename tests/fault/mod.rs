@@ -1,6 +1,8 @@
 //! The plug is pulled at every named place of a message's life. Afterwards the message is answered once, and no device was
 //! switched twice behind the household's back.
 
+mod group;
+
 use std::collections::BTreeSet;
 
 use kafclaw::base::fault::POINTS;
@@ -68,8 +70,14 @@ impl Stage {
     }
 }
 
+/// Fault points of a life: `message`, `job`, or `group` (those of [`group`]).
 fn points_of(life: &str) -> Vec<&'static str> {
-    POINTS.iter().copied().filter(|point| (point.starts_with("job.")) == (life == "job")).collect()
+    let life_of = |point: &str| match point.split('.').next() {
+        Some("job") => "job",
+        Some("inbox" | "outbox") => "group",
+        _ => "message",
+    };
+    POINTS.iter().copied().filter(|point| life_of(point) == life).collect()
 }
 
 #[test]
@@ -123,6 +131,8 @@ fn a_job_survives_every_fault_point() {
 
 #[test]
 fn every_fault_point_belongs_to_a_test() {
-    assert_eq!(points_of("message").len() + points_of("job").len(), POINTS.len());
-    assert!(!points_of("job").is_empty());
+    let lives = ["message", "job", "group"].map(points_of);
+    assert_eq!(lives.iter().map(Vec::len).sum::<usize>(), POINTS.len());
+    assert!(lives.iter().all(|points| !points.is_empty()));
+    assert_eq!(lives[2], ["inbox.before_commit", "outbox.after_produce"], "what the group's test pulls");
 }
