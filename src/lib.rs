@@ -85,6 +85,10 @@
 //!     to get wrong, and whoever does not know the field skips it.
 //! 24. *2026-11-21.* What a member holds of shared knowledge depends on the set of messages it has seen, never on their order; so
 //!     members that were apart end equal without asking anybody first.
+//! 25. *2026-11-21.* A turn that waits for another hub is parked like one that waits for a person: the order, its outbox row and the
+//!     parking are one transaction, and whoever takes the answer wakes it in the transaction that stores the answer.
+//! 26. *2026-11-21.* Members of the group are an origin between household and stranger: they see devices, not files or memories, and
+//!     `policy.peerMaxTier` is 0 unless the owner says otherwise.
 
 #![deny(unsafe_code)]
 

@@ -8,12 +8,13 @@ use futures_util::future::BoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::agent::{self, Agent, Decider};
+use crate::agent::Decider;
 use crate::api::{self, Api, Readiness};
+use crate::app::group::{self, GroupCourier};
 use crate::app::minds::Minds;
-use crate::app::ports::{FetchPort, FinderPort, HealthPort, HomePort, MemoryPort, ModelPort, SchedulerPort};
+use crate::app::ports::{FinderPort, HealthPort};
 use crate::app::state::{self, Doors, StateError};
-use crate::app::{MIGRATIONS, firing, log, recollection, service, trim, upkeep, wiring};
+use crate::app::{MIGRATIONS, assembly, firing, log, recollection, service, trim, upkeep, wiring};
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::base::limits;
@@ -27,13 +28,11 @@ use crate::db::{self, Db};
 use crate::home::{Home, HomeError, Vitals};
 use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
 use crate::intent::Matcher;
-use crate::link::http::Fetcher;
 use crate::link::mqtt::{self, LinkState, MqttHandle, Qos, Reliability, Retain, Route, RouteConfig};
 use crate::provider::Chain;
 use crate::recall::Finder;
 use crate::scheduler::Scheduler;
-use crate::session::Sessions;
-use crate::tool::{self, Registry};
+use crate::tool;
 
 /// Threads of the runtime: what blocks has lanes of its own.
 const RUNTIME_THREADS: usize = 2;
@@ -70,6 +69,8 @@ pub enum GatewayError {
     Models { source: serde_json::Error },
     #[error("could not start the thread that looks for models")]
     Shelf { source: crate::base::lane::LaneError },
+    #[error("could not prepare the group: {why}")]
+    Group { why: String },
     #[error("could not prepare the home")]
     Home { source: HomeError },
     #[error("could not take over waiting messages")]
@@ -226,21 +227,22 @@ impl House {
         let recollection = recollection::Settings::of(config).map_err(|source| GatewayError::Memory { source })?;
         let finder: Arc<dyn Finder> =
             Arc::new(FinderPort { recall: meaning.recall(), relevance_min: recollection.search.min_score });
-        let agent = build_agent(
-            config,
-            &Shared {
-                db: &db,
-                clock: &clock,
-                bus: &bus,
-                home: &home,
-                chain: &chain,
-                scheduler: &scheduler,
-                decider: &decider,
-                matcher: &matcher,
-                health: &health,
-                finder: &finder,
-            },
-        )?;
+        let shared = assembly::Shared {
+            db: &db,
+            clock: &clock,
+            bus: &bus,
+            home: &home,
+            chain: &chain,
+            scheduler: &scheduler,
+            decider: &decider,
+            matcher: &matcher,
+            health: &health,
+            finder: &finder,
+        };
+        let tools = assembly::tools(config, &shared)?;
+        let ground = group::Ground { config, db: &db, clock: &clock, bus: &bus, chain: &chain, shutdown: &links };
+        let group = group::start(ground, &tools).await?;
+        let agent = assembly::agent(config, &shared, tools, group.as_ref());
         let intake = Intake::new(bus.clone(), clock.clone(), wiring::rates(config));
 
         let dispatcher = tokio::spawn(bus.clone().run(Arc::new(agent), turns.clone()));
@@ -261,6 +263,10 @@ impl House {
             if config.mqtt.publish_discovery {
                 tokio::spawn(introduce(hub, handle.clone(), birth, health.clone(), links.clone()));
             }
+        }
+        if let Some(group) = &group {
+            let courier = GroupCourier { group: group.clone(), db: db.clone() };
+            couriers.insert(crate::domain::message::Channel::GROUP, Arc::new(courier));
         }
         let bridges = wiring::bridges(config).map_err(|source| GatewayError::Channels { source })?;
         for bridge in &bridges {
@@ -297,6 +303,7 @@ impl House {
             readiness,
             speech: api.speech.clone(),
             broker: handle,
+            group,
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
             run_dir: config.paths.run_dir.clone(),
@@ -399,57 +406,6 @@ fn scheduler(config: &Config, db: &Db, clock: &Clock, bus: &Bus, matcher: &Arc<M
         runtime: tokio::runtime::Handle::current(),
     };
     Scheduler::new(db.clone(), clock.clone(), Arc::new(port), wiring::scheduler(config))
-}
-
-/// What the agent shares with others.
-struct Shared<'a> {
-    db: &'a Db,
-    clock: &'a Clock,
-    bus: &'a Bus,
-    home: &'a Home,
-    chain: &'a Arc<Chain>,
-    scheduler: &'a Scheduler,
-    decider: &'a Decider,
-    matcher: &'a Arc<Matcher>,
-    health: &'a Arc<HealthPort>,
-    finder: &'a Arc<dyn Finder>,
-}
-
-fn build_agent(config: &Config, shared: &Shared<'_>) -> Result<Agent, GatewayError> {
-    let devices: Arc<dyn tool::port::Devices> = Arc::new(HomePort(shared.home.clone()));
-    let timers = Arc::new(SchedulerPort(shared.scheduler.clone()));
-    let timer_port: Arc<dyn tool::port::Timers> = timers.clone();
-    let finder = shared.finder.clone();
-    let memories: Arc<dyn tool::port::Memories> =
-        Arc::new(MemoryPort { db: shared.db.clone(), finder: finder.clone() });
-    let files = tool::file::Files::start(wiring::files(config)).map_err(|source| GatewayError::Tools { source })?;
-    let mut tools = files.tools();
-    tools.extend(tool::device::tools(&devices));
-    tools.extend(tool::timer::tools(&timer_port));
-    tools.extend(tool::memory::tools(&memories));
-    tools.push(Arc::new(tool::exec::Exec::new(wiring::exec(config), files)));
-    let fetch =
-        tool::http_fetch::HttpFetch::new(tool::http_fetch::Config::default(), Arc::new(FetchPort(Fetcher::default())));
-    tools.push(Arc::new(fetch));
-    let tools = Registry::new(tools).map_err(|source| GatewayError::Registry { source })?;
-    Ok(Agent::new(agent::Parts {
-        db: shared.db.clone(),
-        clock: shared.clock.clone(),
-        bus: shared.bus.clone(),
-        sessions: Sessions::new(shared.db.clone(), Some(config.paths.sessions_dir.clone())),
-        matcher: shared.matcher.clone(),
-        tools,
-        decider: shared.decider.clone(),
-        ports: agent::Ports {
-            mind: Arc::new(ModelPort(shared.chain.clone())),
-            devices,
-            reminders: timers,
-            health: shared.health.clone(),
-            memories: finder,
-            peers: Arc::new(agent::Alone),
-        },
-        config: wiring::agent(config),
-    }))
 }
 
 /// Shows the hub to Home Assistant: again after each connection and each of its restarts, and how it is, now and then.

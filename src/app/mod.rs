@@ -3,9 +3,11 @@
 //!
 //! Absent on purpose: behavior. What is here is which part gets which handle, and when.
 
+mod assembly;
 mod embedding;
 mod firing;
 mod gateway;
+mod group;
 mod log;
 mod minds;
 mod ports;
@@ -37,6 +39,7 @@ pub const MIGRATIONS: &[&[Migration]] = &[
     crate::recall::MIGRATIONS,
     crate::agent::MIGRATIONS,
     crate::webuser::MIGRATIONS,
+    crate::group::MIGRATIONS,
     crate::orchestrator::MIGRATIONS,
     crate::knowledge::MIGRATIONS,
 ];

@@ -11,6 +11,8 @@ use crate::base::id::random_hex;
 use crate::base::secret::Secret;
 use crate::config::Paths;
 
+/// The key that this hub signs with in its group.
+const GROUP_KEY_FILE: &str = "group.key";
 const TOKEN_FILE: &str = "gateway.token";
 const DOORS_FILE: &str = "gateway.json";
 const LOCK_FILE: &str = "gateway.lock";
@@ -84,6 +86,33 @@ pub(super) fn gateway_token(paths: &Paths, configured: &Secret<String>) -> Resul
     let token = random_hex(32);
     write_private(&path, format!("{token}\n").as_bytes())?;
     Ok(Secret::new(token))
+}
+
+/// The secret from which this hub's key in the group grows; made at the first start, and kept.
+pub(super) fn group_seed(paths: &Paths) -> Result<[u8; 32], StateError> {
+    let path = paths.state_dir.join(GROUP_KEY_FILE);
+    match fs::read(&path) {
+        Ok(bytes) if bytes.len() == 32 => {
+            let mut seed = [0; 32];
+            seed.copy_from_slice(&bytes);
+            return Ok(seed);
+        }
+        Ok(_) => {
+            let source = io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is not 32 bytes long; restore it from a backup, or delete it to get a new key",
+            );
+            return Err(StateError::Read { path, source });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(StateError::Read { path, source }),
+    }
+    let mut seed = [0; 32];
+    let unread =
+        |error: getrandom::Error| StateError::Write { path: path.clone(), source: io::Error::other(error.to_string()) };
+    getrandom::fill(&mut seed).map_err(unread)?;
+    write_private(&path, &seed)?;
+    Ok(seed)
 }
 
 pub(super) fn write_doors(paths: &Paths, doors: &Doors) -> Result<(), StateError> {

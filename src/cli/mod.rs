@@ -14,6 +14,7 @@ mod config;
 mod devices;
 mod exit;
 mod gateway;
+mod group;
 mod jobs;
 mod kshark;
 mod memory;
@@ -104,6 +105,8 @@ commands! {
     Task(task),
     /// Add documents to what the house remembers, search it, carry it away.
     Memory(memory),
+    /// See the other hubs and agents, and ask them.
+    Group(group),
     /// List, read and delete conversations.
     Sessions(sessions),
     /// List, get, check and remove the models that run on this machine.

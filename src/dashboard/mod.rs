@@ -1,12 +1,13 @@
 //! Floor 7: the dashboard on port 18791: the web page, and the API that it and others look at the house through
 //! (specification §3.2-3.10). Shapes and field names are KafClaw's; where they were wrong (§15) they are right here.
 //!
-//! Absent on purpose: groups and repositories (later issues bring them).
+//! Absent on purpose: repositories.
 
 mod approvals;
 mod auth;
 mod backup;
 mod devices;
+mod group;
 mod inbound;
 mod jobs;
 pub mod memory;
@@ -34,6 +35,7 @@ use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::channel::Intake;
 use crate::db::{Db, DbError};
+use crate::group::hub::Group;
 use crate::home::Home;
 use crate::http::{Access, Guard, Handler, Method, Request, Response, Route, error};
 use crate::link::mqtt::MqttHandle;
@@ -59,6 +61,8 @@ pub struct Dashboard {
     /// What understands recordings; that of the API.
     pub speech: Arc<dyn Speech>,
     pub broker: Option<MqttHandle>,
+    /// None where no group is configured.
+    pub group: Option<Group>,
     pub started: Instant,
     pub agent_id: String,
     /// Where a copy of the database may lie while it is sent.
@@ -73,6 +77,7 @@ pub fn routes() -> Vec<Route<Dashboard>> {
     let mut all = ui::routes();
     all.extend(table());
     all.extend(memory::routes());
+    all.extend(group::routes());
     all
 }
 

@@ -38,7 +38,7 @@ pub use search::{Hit, LayerCount, Stats, find, list, search, stats};
 pub use seek::{Ask, HITS_MAX, MIN_SCORE, Mode, QueryVector, seek};
 pub use transfer::{ImportCount, Imported, LINE_BYTES_MAX, LineError, Vectors, export, import, read_line};
 pub use vector::{DIMS_MAX, from_blob, to_blob, unit};
-pub use write::{CHUNKS_MAX, Remembered, forget, forget_matching, prune, remember, remember_all, reset};
+pub use write::{CHUNKS_MAX, Remembered, forget, forget_matching, forget_source, prune, remember, remember_all, reset};
 
 #[cfg(test)]
 mod meaning_tests;

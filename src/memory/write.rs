@@ -174,6 +174,15 @@ pub fn forget_matching(tx: &Tx<'_>, text: &str, source: &str, now: Timestamp) ->
     Ok((found, true))
 }
 
+/// Forgets all that came from exactly `source`; returns how many chunks went.
+pub fn forget_source(tx: &Tx<'_>, source: &str) -> rusqlite::Result<usize> {
+    let ids = tx
+        .prepare_cached("SELECT id FROM memory_chunks WHERE source = ?1")?
+        .query_map([source], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    forget_all(tx, &ids)
+}
+
 /// Forgets a whole layer, or everything; returns how many chunks went.
 pub fn reset(tx: &Tx<'_>, layer: Option<&Layer>) -> rusqlite::Result<usize> {
     let pattern = layer.map_or("*".to_owned(), |layer| format!("{}*", layer.source_prefix));

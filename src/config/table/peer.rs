@@ -29,6 +29,13 @@ pub const KEYS: &[Key] = &[
     key("group.pollIntervalMs", Kind::Count(3_600_000), "2000", "Milliseconds between looks at the proxy."),
     key("group.onboardMode", Kind::OneOf(&["open", "gated"]), "", "Who may join; blank means open."),
     key("group.maxDelegationDepth", Kind::Count(64), "3", "How often a task may be handed on."),
+    key(
+        "group.unsigned",
+        Kind::OneOf(&["accept", "refuse"]),
+        "accept",
+        "What happens to messages that nobody signed; agents in Go do not sign.",
+    ),
+    key("group.skills", TEXTS, "", "Skills that this node offers to the group."),
     flag("orchestrator.enabled", "false", "Whether tasks are shared out in the group."),
     text("orchestrator.role", "worker", "Part this node plays: orchestrator, worker or observer."),
     text("orchestrator.zoneId", "", "Zone this node belongs to."),

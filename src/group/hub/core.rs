@@ -1,0 +1,140 @@
+//! What all parts of the group share: who we are, who is there, and the locks around both.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::id::PeerId;
+use crate::db::{Db, DbError};
+use crate::domain::peer::Identity;
+use crate::domain::record::Stamp;
+use crate::group::connectivity;
+use crate::group::inbox::{Bounds, Gate};
+use crate::group::onboarding;
+use crate::group::outbox::{self, Limits, Pace};
+use crate::group::roster::{self, Moment, Roster};
+use crate::group::task;
+use crate::group::wire::sign::Signer;
+use crate::group::wire::{self, Topics};
+use crate::{knowledge, orchestrator};
+
+use super::port::House;
+
+/// This member, and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is announced.
+    pub me: Identity,
+    pub topics: Topics,
+    /// Names our positions at the broker.
+    pub consumer_group: String,
+    pub heartbeat: Duration,
+    pub task: task::Config,
+    pub bounds: Bounds,
+    pub limits: Limits,
+    pub pace: Pace,
+    pub wire: wire::Limits,
+    pub connectivity: connectivity::Config,
+    pub orchestrator: orchestrator::Config,
+    pub knowledge: knowledge::Config,
+    pub signer: Option<Signer>,
+    pub onboarding: onboarding::Config,
+}
+
+pub(super) struct Core {
+    pub config: Config,
+    pub db: Db,
+    pub clock: Clock,
+    pub house: Arc<dyn House>,
+    pub epoch_at_start: u64,
+    /// Something waits in the outbox.
+    pub queued: Notify,
+    /// When the next task is due may have changed.
+    pub due: Notify,
+    /// Somebody wants to know who is there.
+    pub greet: Notify,
+    roster: Mutex<Roster>,
+    gate: Mutex<Gate>,
+    started: Instant,
+}
+
+impl Core {
+    pub(super) async fn load(db: Db, clock: Clock, house: Arc<dyn House>, config: Config) -> Result<Self, DbError> {
+        let members = db.read(roster::load).await?;
+        let now = clock.now();
+        let epoch_at_start = db.write(move |tx| outbox::begin_epoch(tx, now)).await?;
+        let roster_config = roster::Config { heartbeat: config.heartbeat, ..roster::Config::of(config.me.id.clone()) };
+        Ok(Self {
+            roster: Mutex::new(Roster::new(roster_config, epoch_at_start, members)),
+            gate: Mutex::new(Gate::new(config.me.id.as_str(), config.bounds.clone())),
+            started: Instant::now(),
+            queued: Notify::new(),
+            due: Notify::new(),
+            greet: Notify::new(),
+            config,
+            db,
+            clock,
+            house,
+            epoch_at_start,
+        })
+    }
+
+    pub(super) fn me(&self) -> &PeerId {
+        &self.config.me.id
+    }
+
+    pub(super) fn group(&self) -> &str {
+        self.config.topics.group().as_str()
+    }
+
+    pub(super) fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment { wall: self.clock.now(), run: self.started.elapsed() }
+    }
+
+    /// Whether a member is a hub like this one, which reads what only hubs say to each other.
+    pub(super) fn is_of_our_kind(&self, id: &PeerId) -> bool {
+        let roster = self.roster();
+        roster.member(id).is_some_and(|member| matches!(member.life, Some(roster::Life::Epoch(_))))
+    }
+
+    /// What is announced now.
+    pub(super) fn identity(&self, load: u32) -> Identity {
+        Identity {
+            load: Some(load),
+            can_think: Some(self.house.can_think()),
+            public_key: self.config.signer.as_ref().map(|signer| signer.public_key().to_text()),
+            ..self.config.me.clone()
+        }
+    }
+
+    /// A record of ours as it goes onto the wire.
+    pub(super) fn encoded(&self, draft: &wire::Draft<'_>, topic: &str) -> Vec<u8> {
+        let record = wire::encode(draft);
+        match &self.config.signer {
+            Some(signer) => signer.seal(topic, record),
+            None => record,
+        }
+    }
+
+    pub(super) fn draft<'a>(&'a self, said: &'a super::say::Said<'a>, stamp: Stamp, at: Timestamp) -> wire::Draft<'a> {
+        wire::Draft {
+            topic: &said.topic,
+            body: &said.body,
+            correlation_id: said.about,
+            sender: self.me(),
+            at,
+            stamp: Some(stamp),
+            target: said.to,
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! What comes from the group: each record is applied in one transaction, and the broker hears of it afterwards.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::base::clock::Timestamp;
+use crate::base::error::chain;
+use crate::db::Tx;
+use crate::domain::peer::{Answer, Report, Request};
+use crate::domain::record::Class;
+use crate::domain::refusal::Refusal;
+use crate::group::connectivity::{Connectivity, Fact};
+use crate::group::inbox::{self, Objection, Received, Verdict};
+use crate::group::onboarding;
+use crate::group::roster::{self, Heard, Said};
+use crate::group::share;
+use crate::group::task::{self, Direction, Task, incoming, outgoing, stray};
+use crate::group::trace;
+use crate::group::wire::{self, Action, Body, Head, Message};
+use crate::link::kafka::{Consumer, Payload, Record};
+use crate::{knowledge, orchestrator, timeline};
+
+use super::convert;
+use super::core::Core;
+use super::say::undone;
+use super::work::After;
+
+/// Records that are taken from the client at once.
+const AT_ONCE_MAX: usize = 64;
+/// Records written before this are of the past; brokers and clocks differ a little.
+const LIVE_SLACK_MS: i64 = 5_000;
+/// After an error of the database.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+pub(super) async fn run(core: Arc<Core>, mut consumer: Consumer, handle: Connectivity) {
+    let began = core.clock.now();
+    let mut heard = Vec::new();
+    while consumer.next_many(&mut heard, AT_ONCE_MAX).await > 0 {
+        for one in heard.drain(..) {
+            match one {
+                crate::link::kafka::Heard::Ready { missing } => {
+                    if !missing.is_empty() {
+                        tracing::info!(error = missing.join(", "), "Topics of the group are not there yet.");
+                    }
+                    handle.tell(Fact::Hearing(true)).await;
+                }
+                crate::link::kafka::Heard::Trouble(trouble) => {
+                    tracing::debug!(error = ?trouble, "Reading the group's topics has trouble.");
+                }
+                crate::link::kafka::Heard::Record(record) => take(&core, &consumer, record, began).await,
+            }
+        }
+    }
+    handle.tell(Fact::ClientUseless).await;
+}
+
+/// Takes one record; tried again until the database has it, because nothing may be skipped.
+async fn take(core: &Arc<Core>, consumer: &Consumer, record: Record, began: Timestamp) {
+    let (topic, partition, offset) = (record.topic.clone(), record.partition, record.offset);
+    let record = Arc::new(record);
+    loop {
+        let (shared, taken) = (core.clone(), record.clone());
+        let applied = core.db.write(move |tx| {
+            let hearing = Hearing { core: &shared, tx, now: shared.clock.now(), began };
+            hearing.take(&taken)
+        });
+        match applied.await {
+            Ok(after) => {
+                core.settle(after);
+                break;
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = chain(&error),
+                    "A message of the group could not be stored; it is tried again."
+                );
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    consumer.done(&topic, partition, offset);
+}
+
+/// One record inside its transaction.
+struct Hearing<'a, 'b> {
+    core: &'a Core,
+    tx: &'a Tx<'b>,
+    now: Timestamp,
+    began: Timestamp,
+}
+
+impl Hearing<'_, '_> {
+    fn take(&self, record: &Record) -> rusqlite::Result<After> {
+        let mut after = After::default();
+        let mut received = self.outside(record);
+        let value = match &record.payload {
+            Payload::Bytes(value) => value,
+            // A tombstone says nothing.
+            Payload::None => return self.refuse(&received, Refusal::Empty.code()).map(|()| after),
+            Payload::TooLarge(_) => {
+                return self.refuse(&received, Objection::TooLarge.as_str()).map(|()| after);
+            }
+        };
+        let config = &self.core.config;
+        let decoded = wire::decode(&config.topics, &record.topic, record.key.as_deref(), value, &config.wire);
+        match decoded {
+            Err(refusal) => self.refuse(&received, refusal.code())?,
+            Ok(wire::Received::Message(message)) => {
+                self.describe(&mut received, &message);
+                let (judged, key) = self.judged(&received, &message, value)?;
+                match inbox::receive(self.tx, &received, judged, self.now)? {
+                    Verdict::Accepted => {
+                        let how = How { key, heard: self.heard(record), received: &received };
+                        self.apply(message, how, &mut after)?;
+                    }
+                    Verdict::Refused(objection) => self.tell_refused(message, objection, &mut after)?,
+                    Verdict::Own | Verdict::Duplicate | Verdict::NotForUs => {}
+                }
+            }
+            Ok(wire::Received::Knowledge(message)) => self.know(&mut received, &message, &mut after)?,
+            Ok(wire::Received::Pointer(_)) => self.refuse(&received, Objection::Unresolved.as_str())?,
+            Ok(wire::Received::Content | wire::Received::EnsureTopic | wire::Received::Probe) => {
+                inbox::receive(self.tx, &received, Verdict::NotForUs, self.now)?;
+            }
+        }
+        Ok(after)
+    }
+
+    /// What is known of a record before it is read.
+    fn outside(&self, record: &Record) -> Received {
+        let (bytes, hash) = match &record.payload {
+            Payload::Bytes(value) => (value.len() as u64, Sha256::digest(value).into()),
+            Payload::TooLarge(len) => (*len as u64, [0; 32]),
+            Payload::None => (0, [0; 32]),
+        };
+        Received {
+            topic: record.topic.to_string(),
+            partition: record.partition,
+            offset: record.offset,
+            bytes,
+            hash,
+            class: self.core.config.topics.parse(&record.topic).map_or(Class::Answer, |topic| topic.class()),
+            kind: String::new(),
+            sender_id: String::new(),
+            correlation_id: String::new(),
+            stamp: None,
+            sent_at: None,
+            deadline_at: None,
+            depth: 0,
+            target: None,
+            behind_ms: 0,
+        }
+    }
+
+    fn describe(&self, received: &mut Received, message: &Message) {
+        let head = &message.head;
+        received.class = message.body.class();
+        received.kind.clone_from(&head.kind);
+        received.sender_id = head.sender.to_string();
+        received.correlation_id.clone_from(&head.correlation_id);
+        received.stamp = head.stamp;
+        received.sent_at = head.timestamp.map(|time| time.to_timestamp());
+        received.target = head.target.as_ref().map(ToString::to_string);
+        received.behind_ms = self.core.roster().behind_ms(&head.sender);
+        if let Body::Request(request) = &message.body
+            && let Ok(request) = Request::try_from((head, request.clone()))
+        {
+            received.deadline_at = request.deadline_at;
+            received.depth = request.depth;
+        }
+    }
+
+    /// What speaks against the message, its signature first.
+    fn judged(
+        &self,
+        received: &Received,
+        message: &Message,
+        value: &[u8],
+    ) -> rusqlite::Result<(Verdict, Option<String>)> {
+        let verdict = self.core.gate().judge(received, self.now);
+        if verdict != Verdict::Accepted {
+            return Ok((verdict, None));
+        }
+        Ok(match self.core.signature(self.tx, message, value)? {
+            Ok(key) => (Verdict::Accepted, key),
+            Err(objection) => (Verdict::Refused(objection), None),
+        })
+    }
+
+    fn refuse(&self, received: &Received, reason: &'static str) -> rusqlite::Result<()> {
+        inbox::refuse(self.tx, received, reason, self.now)
+    }
+
+    /// A request to us that is not believed is answered, where there is an answer.
+    fn tell_refused(&self, message: Message, objection: Objection, after: &mut After) -> rusqlite::Result<()> {
+        let Message { head, body: Body::Request(request), .. } = message else { return Ok(()) };
+        let Ok(request) = Request::try_from((&head, request)) else { return Ok(()) };
+        match incoming::rejection(&request, objection, &self.core.config.task) {
+            Some(answer) => self.core.answer(self.tx, &request.requester, answer, self.now, after),
+            None => Ok(()),
+        }
+    }
+
+    fn apply(&self, message: Message, how: How<'_>, after: &mut After) -> rusqlite::Result<()> {
+        let received = how.received;
+        let Message { head, body, .. } = message;
+        let refused = match body {
+            Body::Announce(announce) => return self.announced(&head, announce, how, after),
+            Body::Request(request) => self.requested(&head, request, received, after)?,
+            Body::Response(response) => self.responded(&head, response, after)?,
+            Body::Status(status) => self.reported(&head, status, after)?,
+            Body::Trace(span) => self.traced(&head, span, after)?,
+            Body::Audit(audit) => {
+                let text = serde_json::to_string(&audit).unwrap_or_default();
+                trace::store_audit(self.tx, &head.sender, &head.correlation_id, &text, self.now)?;
+                None
+            }
+            Body::Memory(item) => self.shared(&head, item)?,
+            Body::Orchestrator(message) => {
+                let said = orchestrator::Said { by: &head.sender, stamp: head.stamp, at: self.now };
+                let applied = orchestrator::apply(self.tx, &said, &message)?;
+                for event in &applied.events {
+                    timeline::append(self.tx, event)?;
+                }
+                (!applied.changed && !applied.refused.is_empty()).then_some(Objection::Forbidden.as_str())
+            }
+            Body::Roster(manifest) => {
+                for skill in convert::skills(&manifest, &self.core.config.topics) {
+                    roster::register_skill(self.tx, self.core.group(), skill.as_str(), &head.sender, self.now)?;
+                }
+                None
+            }
+            Body::Onboard(onboard) => self.core.sponsor(self.tx, &head, &onboard, after)?,
+        };
+        match refused {
+            Some(reason) => self.refuse(received, reason),
+            None => Ok(()),
+        }
+    }
+
+    fn heard(&self, record: &Record) -> Heard {
+        let is_past = record.timestamp_ms.is_some_and(|at| at < self.began.as_millis() - LIVE_SLACK_MS);
+        if is_past { Heard::Replayed } else { Heard::Live }
+    }
+
+    fn announced(
+        &self,
+        head: &Head,
+        announce: wire::Announce,
+        how: How<'_>,
+        after: &mut After,
+    ) -> rusqlite::Result<()> {
+        if announce.identity.agent_id != head.sender.as_str() {
+            return self.refuse(how.received, Objection::Forbidden.as_str());
+        }
+        let said = match announce.action() {
+            Some(Action::Join) => Said::Join,
+            Some(Action::Leave) => Said::Leave,
+            _ => Said::Heartbeat,
+        };
+        let identity = match announce.identity.try_into() {
+            Ok(identity) => Box::new(identity),
+            Err(refusal) => return self.refuse(how.received, Refusal::code(&refusal)),
+        };
+        if let Some(key) = &how.key {
+            // The first good signature of a member is the one it is known by from now on.
+            onboarding::pin(self.tx, &head.sender, key, self.now)?;
+        }
+        let fact = roster::Fact::Announced {
+            said,
+            identity,
+            stamp: head.stamp,
+            key: how.key,
+            sent_at: how.received.sent_at,
+            heard: how.heard,
+        };
+        let steps = self.core.roster().next(fact, self.core.moment());
+        roster::apply(self.tx, &steps, self.core.group(), self.now)?;
+        if said == Said::Leave {
+            orchestrator::leave(self.tx, &head.sender)?;
+        }
+        after.greet |= steps.contains(&roster::Step::Greet);
+        Ok(())
+    }
+
+    fn requested(
+        &self,
+        head: &Head,
+        request: wire::TaskRequest,
+        received: &Received,
+        after: &mut After,
+    ) -> rusqlite::Result<Option<&'static str>> {
+        let mut request = match Request::try_from((head, request)) {
+            Ok(request) => request,
+            Err(refusal) => return Ok(Some(refusal.code())),
+        };
+        if request.requester != head.sender && request.original_requester.is_none() {
+            return Ok(Some(Objection::Forbidden.as_str()));
+        }
+        // Deadlines are by the sender's clock.
+        request.deadline_at =
+            request.deadline_at.map(|at| Timestamp::from_millis(at.as_millis().saturating_add(received.behind_ms)));
+        let config = &self.core.config.task;
+        if let Some(mut task) = task::load(self.tx, Direction::Incoming, &request.requester, &request.task_id)? {
+            let steps = incoming::next(&mut task, incoming::Fact::Repeated, config, self.now);
+            self.core.carry_out(self.tx, &mut task, steps, after)?;
+            return Ok(None);
+        }
+        let will = self.will(&request)?;
+        let rank = {
+            let (roster, moment) = (self.core.roster(), self.core.moment());
+            let others = roster.alive(moment).filter(|member| matches!(member.life, Some(roster::Life::Epoch(_))));
+            let others = others.map(roster::Member::id).filter(|id| **id != request.requester);
+            task::rank(&request.task_id, self.core.me(), others)
+        };
+        if let Some((mut task, steps)) = incoming::offered(request, will, rank, config, self.now) {
+            task::insert(self.tx, &task)?;
+            self.core.carry_out(self.tx, &mut task, steps, after)?;
+        }
+        Ok(None)
+    }
+
+    fn will(&self, request: &Request) -> rusqlite::Result<incoming::Will> {
+        let me = &self.core.config.me;
+        if request.content.trim().is_empty() {
+            return Ok(incoming::Will::Unable("There is nothing to do in the request."));
+        }
+        if request.skill.as_ref().is_some_and(|skill| !me.skills.contains(skill)) {
+            return Ok(incoming::Will::Unable("This hub does not offer that skill."));
+        }
+        let chart = orchestrator::load(self.tx)?;
+        if chart.zones.judge(request.zone.as_ref(), &request.requester, &me.id).is_err() {
+            return Ok(incoming::Will::Unable("The zone does not let you ask here."));
+        }
+        let open = task::open_len(self.tx, Direction::Incoming)?;
+        Ok(if open >= self.core.config.task.incoming_open_max {
+            incoming::Will::Unable("This hub has too much to do.")
+        } else {
+            incoming::Will::Able
+        })
+    }
+
+    fn responded(
+        &self,
+        head: &Head,
+        response: wire::TaskResponse,
+        after: &mut After,
+    ) -> rusqlite::Result<Option<&'static str>> {
+        let answer = match Answer::try_from((head, response)) {
+            Ok(answer) => answer,
+            Err(refusal) => return Ok(Some(refusal.code())),
+        };
+        let fact = outgoing::Fact::Answered { answer: &answer, from: &head.sender };
+        if self.core.advance_ours(self.tx, &answer.task_id, fact, after)? {
+            return Ok(None);
+        }
+        if self.advance_theirs(&answer.task_id, &incoming::Fact::AnsweredBy(&head.sender), after)? {
+            return Ok(None);
+        }
+        match stray::answered(self.tx, &answer, &head.sender, self.now)? {
+            Some(found) => self.matched(&found, head, after)?,
+            None => return Ok(Some(Objection::UnknownTask.as_str())),
+        }
+        Ok(None)
+    }
+
+    fn matched(&self, found: &stray::Match, head: &Head, after: &mut After) -> rusqlite::Result<()> {
+        let fact = outgoing::Fact::Answered { answer: &found.answer, from: &head.sender };
+        self.core.advance_ours(self.tx, &found.task_id, fact, after).map(drop)
+    }
+
+    fn reported(
+        &self,
+        head: &Head,
+        status: wire::TaskStatus,
+        after: &mut After,
+    ) -> rusqlite::Result<Option<&'static str>> {
+        let report = match Report::try_from((head, status)) {
+            Ok(report) => report,
+            Err(refusal) => return Ok(Some(refusal.code())),
+        };
+        let from = &head.sender;
+        let ours = outgoing::Fact::Reported { report: &report, from };
+        let theirs = incoming::Fact::Reported { report: &report, from };
+        let is_known = self.core.advance_ours(self.tx, &report.task_id, ours, after)?
+            | self.advance_theirs(&report.task_id, &theirs, after)?;
+        Ok((!is_known).then_some(Objection::UnknownTask.as_str()))
+    }
+
+    /// Gives a fact to what others asked of us under this id.
+    fn advance_theirs(&self, task_id: &str, fact: &incoming::Fact<'_>, after: &mut After) -> rusqlite::Result<bool> {
+        let tasks: Vec<Task> = task::incoming_called(self.tx, task_id)?;
+        let is_known = !tasks.is_empty();
+        for mut task in tasks {
+            let steps = incoming::next(&mut task, *fact, &self.core.config.task, self.now);
+            self.core.carry_out(self.tx, &mut task, steps, after)?;
+        }
+        Ok(is_known)
+    }
+
+    fn traced(&self, head: &Head, span: wire::Trace, after: &mut After) -> rusqlite::Result<Option<&'static str>> {
+        let is_task = span.span_type == "TASK";
+        if is_task
+            && let Some(found) = stray::traced(self.tx, &head.correlation_id, &head.sender, &span.content, self.now)?
+        {
+            self.matched(&found, head, after)?;
+        }
+        trace::store(self.tx, &head.sender, &convert::span(span), self.now)?;
+        Ok(None)
+    }
+
+    fn shared(&self, head: &Head, item: wire::MemoryItem) -> rusqlite::Result<Option<&'static str>> {
+        let item = match convert::item(head, item, self.core.roster().behind_ms(&head.sender)) {
+            Ok(item) => item,
+            Err(refusal) => return Ok(Some(refusal.code())),
+        };
+        let put = share::put(self.tx, &item, self.core.house.shelf(), self.now)?;
+        Ok(match put {
+            share::Put::NotTheirs => Some(Objection::Forbidden.as_str()),
+            share::Put::Expired => Some(Objection::TooOld.as_str()),
+            share::Put::TooLarge => Some(Objection::TooLarge.as_str()),
+            share::Put::New | share::Put::Changed | share::Put::Known => None,
+        })
+    }
+
+    fn know(
+        &self,
+        received: &mut Received,
+        message: &knowledge::wire::Message,
+        after: &mut After,
+    ) -> rusqlite::Result<()> {
+        received.kind = message.body.type_name().to_owned();
+        received.sender_id.clone_from(&message.head.claw_id);
+        received.correlation_id.clone_from(&message.head.idempotency_key);
+        let topic = received.topic.clone();
+        if !self.core.config.knowledge.is_enabled {
+            return inbox::receive(self.tx, received, Verdict::NotForUs, self.now).map(drop);
+        }
+        // The knowledge knows for itself what it has seen: what comes too early has to be looked at again.
+        inbox::receive(self.tx, received, Verdict::NotForUs, self.now)?;
+        let context = self.core.known(self.tx, self.now)?;
+        let applied = knowledge::apply(self.tx, &context, &topic, message)?;
+        for event in &applied.events {
+            timeline::append(self.tx, event)?;
+        }
+        after.queued |= !applied.outgoing.is_empty();
+        self.core.say_known(self.tx, applied.outgoing, self.now).map_err(undone)
+    }
+}
+
+/// How a message came.
+struct How<'a> {
+    /// What it was signed with.
+    key: Option<String>,
+    heard: Heard,
+    received: &'a Received,
+}
+
+impl Core {
+    /// What judging knowledge needs.
+    pub(super) fn known(&self, _: &Tx<'_>, now: Timestamp) -> rusqlite::Result<knowledge::Context<'_>> {
+        let pool = self.roster().alive(self.moment()).count() + 1;
+        Ok(knowledge::Context { config: &self.config.knowledge, pool, now })
+    }
+}

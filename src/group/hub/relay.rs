@@ -1,0 +1,168 @@
+//! What waits in the outbox, on its way to the broker. Runs while there is a producer and this member is announced.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::base::error::chain;
+use crate::db::DbError;
+use crate::domain::record::Class;
+use crate::group::outbox::{self, Failure, Leased, Relay, Row};
+use crate::group::task::outgoing;
+use crate::link::kafka::{DeliveryError, Outgoing, Producer, Report, Reports, SendError};
+
+use super::core::Core;
+use super::work::After;
+
+/// Reports that are stored in one transaction.
+const REPORTS_AT_ONCE_MAX: usize = 2_000;
+/// After an error of the database.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A row that the producer has.
+struct OnTheWay {
+    leased: Leased,
+    /// The task it asks for.
+    task: Option<String>,
+}
+
+pub(super) async fn run(
+    core: Arc<Core>,
+    producer: Producer,
+    mut reports: Reports,
+    mut announced: watch::Receiver<bool>,
+) {
+    // The sender lives as long as the client.
+    if announced.wait_for(|is_announced| *is_announced).await.is_err() {
+        return;
+    }
+    let last_id = match core.db.read(outbox::last_id).await {
+        Ok(last_id) => last_id,
+        Err(error) => return tracing::error!(error = chain(&error), "The group's outbox could not be read."),
+    };
+    let mut sending = Sending {
+        relay: Relay::online(core.config.pace, last_id, core.clock.now()),
+        on_the_way: HashMap::new(),
+        core,
+        producer,
+    };
+    let mut heard = Vec::new();
+    loop {
+        if let Err(error) = sending.send().await {
+            tracing::error!(error = chain(&error), "The group's outbox could not be read.");
+            tokio::time::sleep(PAUSE).await;
+        }
+        let wait = sending.relay.wait(sending.core.clock.now());
+        let sleep = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            count = reports.next(&mut heard, REPORTS_AT_ONCE_MAX) => {
+                if count == 0 {
+                    return;
+                }
+                if let Err(error) = sending.take(std::mem::take(&mut heard)).await {
+                    // The rows are sent again with the next connection; receivers know them.
+                    tracing::error!(error = chain(&error), "What the broker has could not be taken out of the outbox.");
+                }
+            }
+            () = sending.core.queued.notified() => {}
+            () = sleep => {}
+        }
+    }
+}
+
+struct Sending {
+    core: Arc<Core>,
+    producer: Producer,
+    relay: Relay,
+    on_the_way: HashMap<u64, OnTheWay>,
+}
+
+impl Sending {
+    /// Hands over whatever may go now.
+    async fn send(&mut self) -> Result<(), DbError> {
+        loop {
+            let now = self.core.clock.now();
+            let plan = self.relay.plan(now);
+            if plan.is_empty() {
+                return Ok(());
+            }
+            let batch = self.core.db.read(move |connection| outbox::read(connection, &plan)).await?;
+            let rows = self.relay.lease(batch, now);
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows {
+                self.hand_over(row);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, row: Row) {
+        let record = &row.record;
+        let out = Outgoing {
+            topic: &record.topic,
+            key: record.key.as_deref().map(str::as_bytes),
+            payload: &record.value,
+            headers: &[],
+        };
+        // Ids fit: they are row numbers.
+        match self.producer.send(usize::try_from(row.id).unwrap_or(usize::MAX), &out) {
+            Ok(()) => {
+                let task = (record.class == Class::Request).then(|| record.key.clone()).flatten();
+                self.on_the_way.insert(row.id, OnTheWay { leased: row.leased(), task });
+            }
+            Err(error) => {
+                if !matches!(error, SendError::Full) {
+                    tracing::warn!(error = %error, "A record could not be handed to the broker's client.");
+                }
+                self.relay.failed(row.id, Failure::Key, self.core.clock.now());
+            }
+        }
+    }
+
+    /// Takes reports in: what the broker has leaves the outbox, the rest is tried again.
+    async fn take(&mut self, reports: Vec<Report>) -> Result<(), DbError> {
+        let (mut sent, mut tasks, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        for Report { token, outcome } in reports {
+            let id = token as u64;
+            let Some(row) = self.on_the_way.remove(&id) else { continue };
+            match outcome {
+                Ok(_) => {
+                    sent.push(row.leased);
+                    tasks.extend(row.task);
+                }
+                Err(DeliveryError::TooLarge) => refused.push(row.leased),
+                Err(error) => {
+                    let failure = match error {
+                        DeliveryError::TopicMissing | DeliveryError::Denied => Failure::Topic,
+                        _ => Failure::Key,
+                    };
+                    self.relay.failed(id, failure, self.core.clock.now());
+                }
+            }
+        }
+        let ids: Vec<u64> = sent.iter().chain(&refused).map(|row| row.id).collect();
+        let core = self.core.clone();
+        let written = self.core.db.write(move |tx| {
+            let mut after = After::default();
+            outbox::sent(tx, &sent)?;
+            for row in refused {
+                outbox::give_up(tx, row, "too large for the broker", core.clock.now())?;
+            }
+            for task_id in tasks {
+                core.advance_ours(tx, &task_id, outgoing::Fact::Sent, &mut after)?;
+            }
+            Ok(after)
+        });
+        let after = written.await?;
+        self.core.settle(After { queued: false, ..after });
+        ids.into_iter().for_each(|id| self.relay.done(id));
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Saying something to the group: into the outbox, in the transaction of the fact that is told.
+
+use crate::base::clock::Timestamp;
+use crate::base::id::PeerId;
+use crate::db::Tx;
+use crate::domain::record::Record;
+use crate::group::outbox::{self, Appended, OutboxError};
+use crate::group::wire::{Body, Topic};
+use crate::knowledge;
+
+use super::core::Core;
+
+/// A message of ours.
+pub(super) struct Said<'a> {
+    pub topic: Topic,
+    pub body: Body,
+    /// What it belongs to.
+    pub about: &'a str,
+    pub to: Option<&'a PeerId>,
+    /// Keeps the order of what is about one thing.
+    pub key: Option<&'a str>,
+    pub deadline_at: Option<Timestamp>,
+}
+
+impl Core {
+    pub(super) fn say(&self, tx: &Tx<'_>, said: &Said<'_>, now: Timestamp) -> Result<Appended, OutboxError> {
+        let stamp = outbox::next_stamp(tx)?;
+        let topic = self.config.topics.name(&said.topic);
+        let value = self.encoded(&self.draft(said, stamp, now), &topic);
+        let record = Record {
+            topic,
+            key: said.key.map(str::to_owned),
+            value,
+            class: said.body.class(),
+            deadline_at: said.deadline_at,
+            stamp: Some(stamp),
+        };
+        outbox::append(tx, &record, &self.config.limits, now)
+    }
+
+    /// What the knowledge wants told.
+    pub(super) fn say_known(
+        &self,
+        tx: &Tx<'_>,
+        outgoing: Vec<knowledge::Outgoing>,
+        now: Timestamp,
+    ) -> Result<(), OutboxError> {
+        for knowledge::Outgoing { kind, key, message } in outgoing {
+            let topic = Topic::Knowledge(kind);
+            let name = self.config.topics.name(&topic);
+            let record = Record {
+                value: knowledge::wire::encode(&message),
+                topic: name,
+                key: Some(key),
+                class: topic.class(),
+                deadline_at: None,
+                stamp: None,
+            };
+            outbox::append(tx, &record, &self.config.limits, now)?;
+        }
+        Ok(())
+    }
+}
+
+/// An outbox that cannot take what must not be lost undoes the whole transaction.
+pub(super) fn undone(error: OutboxError) -> rusqlite::Error {
+    match error {
+        OutboxError::Store { source } => source,
+        other => rusqlite::Error::ToSqlConversionFailure(Box::new(other)),
+    }
+}

@@ -1,0 +1,77 @@
+//! Tasks whose time has come, with and without a network. Asleep while no task is open.
+
+use std::sync::Arc;
+
+use crate::base::clock::Timestamp;
+use crate::base::error::chain;
+use crate::base::shutdown::Shutdown;
+use crate::db::{DbError, Tx};
+use crate::group::outbox;
+use crate::group::task::{self, Direction, incoming, outgoing};
+
+use super::core::Core;
+use super::work::After;
+
+/// After an error of the database.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
+pub(super) async fn keep(core: Arc<Core>, shutdown: Shutdown) {
+    loop {
+        let next = match wake(&core).await {
+            Ok(next) => next.map(|at| at.since(core.clock.now())),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "Tasks of the group could not be looked after.");
+                Some(PAUSE)
+            }
+        };
+        let sleep = async {
+            match next {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => {}
+            () = core.due.notified() => {}
+            () = shutdown.triggered() => return,
+        }
+    }
+}
+
+/// Wakes what is due; returns when the next one is.
+async fn wake(core: &Arc<Core>) -> Result<Option<Timestamp>, DbError> {
+    let now = core.clock.now();
+    let next = core.db.read(task::next_due).await?;
+    if next.is_none_or(|at| at > now) {
+        return Ok(next);
+    }
+    let shared = core.clone();
+    let (after, next) = core
+        .db
+        .write(move |tx| {
+            let mut after = After::default();
+            wake_in(&shared, tx, now, &mut after)?;
+            Ok((after, task::next_due(tx)?))
+        })
+        .await?;
+    // This loop is the one that would be told.
+    core.settle(After { timed: false, ..after });
+    Ok(next)
+}
+
+fn wake_in(core: &Core, tx: &Tx<'_>, now: Timestamp, after: &mut After) -> rusqlite::Result<()> {
+    for expired in outbox::sweep(tx, &core.config.limits, now)? {
+        if let Some(task_id) = expired.key {
+            core.advance_ours(tx, &task_id, outgoing::Fact::Dropped, after)?;
+        }
+    }
+    for mut task in task::due(tx, now)? {
+        let config = &core.config.task;
+        let steps = match task.direction {
+            Direction::Outgoing => outgoing::next(&mut task, outgoing::Fact::TimePassed, config, now),
+            Direction::Incoming => incoming::next(&mut task, incoming::Fact::TimePassed, config, now),
+        };
+        core.carry_out(tx, &mut task, steps, after)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Carrying out what the machines of tasks decide, inside the transaction of the fact.
+
+use crate::base::clock::Timestamp;
+use crate::base::id::{PeerId, TaskId};
+use crate::bus::WaitsFor;
+use crate::db::Tx;
+use crate::domain::peer::{Answer, Report};
+use crate::group::task::{self, Step, Task, outgoing};
+use crate::group::wire::{Body, Topic};
+
+use super::core::Core;
+use super::say::{Said, undone};
+
+/// What has to be done once the transaction is committed.
+#[derive(Default)]
+pub(super) struct After {
+    pub begun: usize,
+    pub resumed: Vec<TaskId>,
+    /// Something waits in the outbox.
+    pub queued: bool,
+    /// A task's time changed.
+    pub timed: bool,
+    pub greet: bool,
+}
+
+impl Core {
+    /// Does what was left until after the commit.
+    pub(super) fn settle(&self, after: After) {
+        if after.begun > 0 || !after.resumed.is_empty() {
+            self.house.moved(after.begun, after.resumed);
+        }
+        if after.queued {
+            self.queued.notify_one();
+        }
+        if after.timed {
+            self.due.notify_one();
+        }
+        if after.greet {
+            self.greet.notify_one();
+        }
+    }
+
+    /// Stores `task` and does what its `steps` say.
+    pub(super) fn carry_out(
+        &self,
+        tx: &Tx<'_>,
+        task: &mut Task,
+        steps: Vec<Step>,
+        after: &mut After,
+    ) -> rusqlite::Result<()> {
+        let now = self.clock.now();
+        task::store(tx, task)?;
+        task::log(tx, task, &steps, self.me(), now)?;
+        after.timed = true;
+        for step in steps {
+            match step {
+                Step::Log { .. } => {}
+                Step::Say(report) => self.report(tx, task, report, now, after)?,
+                Step::Answer(answer) => self.answer(tx, &task.request.requester, answer, now, after)?,
+                Step::Start => {
+                    let local = self.house.begin(tx, &task.request, now)?;
+                    after.begun += 1;
+                    task::set_local(tx, task, local)?;
+                }
+                // The turn goes on; its answer is dropped, because the task is closed.
+                Step::Stop => {}
+                Step::Resume => {
+                    let waits_for = WaitsFor::Peer(task.request.task_id.clone());
+                    after.resumed.extend(self.house.resume(tx, &waits_for, now)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// News of a task go where only hubs listen: agents in Go would hand them to their models.
+    fn report(
+        &self,
+        tx: &Tx<'_>,
+        task: &Task,
+        report: Report,
+        now: Timestamp,
+        after: &mut After,
+    ) -> rusqlite::Result<()> {
+        let id = task.request.task_id.clone();
+        let said = Said {
+            topic: Topic::Direct,
+            body: Body::Status(report.into()),
+            about: &id,
+            to: None,
+            key: Some(&id),
+            deadline_at: None,
+        };
+        self.say(tx, &said, now).map_err(undone)?;
+        after.queued = true;
+        Ok(())
+    }
+
+    pub(super) fn answer(
+        &self,
+        tx: &Tx<'_>,
+        requester: &PeerId,
+        answer: Answer,
+        now: Timestamp,
+        after: &mut After,
+    ) -> rusqlite::Result<()> {
+        let id = answer.task_id.clone();
+        let is_hub = self.is_of_our_kind(requester);
+        let said = Said {
+            topic: if is_hub { Topic::Direct } else { Topic::Responses },
+            body: Body::Response(answer.into()),
+            about: &id,
+            // Others that watch the task hear that it is done.
+            to: None,
+            key: Some(&id),
+            deadline_at: None,
+        };
+        self.say(tx, &said, now).map_err(undone)?;
+        after.queued = true;
+        Ok(())
+    }
+
+    /// Gives a fact to a task that we asked of others, if it is known.
+    pub(super) fn advance_ours(
+        &self,
+        tx: &Tx<'_>,
+        task_id: &str,
+        fact: outgoing::Fact<'_>,
+        after: &mut After,
+    ) -> rusqlite::Result<bool> {
+        let Some(mut task) = task::load(tx, task::Direction::Outgoing, self.me(), task_id)? else { return Ok(false) };
+        let steps = outgoing::next(&mut task, fact, &self.config.task, self.clock.now());
+        self.carry_out(tx, &mut task, steps, after)?;
+        Ok(true)
+    }
+}
