@@ -61,7 +61,9 @@ pub fn offset(isa: Isa) -> i32 {
     match isa {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => crate::inference::kernel::lanes_x86::Wide::OFFSET,
-        _ => 0,
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => crate::inference::kernel::lanes_neon::Quarter::OFFSET,
+        _ => Plain::OFFSET,
     }
 }
 

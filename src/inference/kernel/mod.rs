@@ -5,9 +5,12 @@
 //! it computes the same. Absent on purpose: any knowledge of models.
 
 pub mod aligned;
+mod columns;
+pub mod f32_gated;
 pub mod f32_matrix;
 mod f32_tile;
 pub mod f32_vector;
+pub mod half_rows;
 pub mod int8_matrix;
 mod int8_tile;
 pub mod lanes;
@@ -16,10 +19,17 @@ mod lanes_neon;
 #[cfg(target_arch = "x86_64")]
 mod lanes_x86;
 pub mod quant;
-#[cfg(target_arch = "x86_64")]
-mod quant_avx512;
+mod quant_chip;
+mod quant_format;
+#[cfg(target_arch = "aarch64")]
+mod quant_neon;
+mod quant_panel;
+mod quant_rows;
 mod quant_scalar;
 mod quant_unpack;
+pub mod quant_vectors;
+#[cfg(target_arch = "x86_64")]
+mod quant_x86;
 mod share;
 
 /// Writes a safe function that runs `$body::<L>` with the vectors of the given instructions.
@@ -31,7 +41,7 @@ macro_rules! for_every_isa {
         #[allow(unsafe_code, reason = "the way into vector instructions")]
         $visible unsafe fn $name(isa: $crate::inference::kernel::lanes::Isa, $($arg: $type),*) {
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
             unsafe fn avx512($($arg: $type),*) {
                 // SAFETY: the caller's promise, and the instructions are enabled here.
                 unsafe { $body::<$crate::inference::kernel::lanes_x86::Wide>($($arg),*) }

@@ -1,13 +1,16 @@
 //! Matrices as ggml stores them, times vectors: formats of weights, quantised vectors, and who multiplies them.
 //!
-//! A vector is quantised to 8 bits in groups of 32 with one scale each, once for all rows it is multiplied with. A row is never
-//! unpacked to floats: integers are multiplied, and scales applied per group.
+//! A vector is rounded to 8 bits in groups of 32 with one scale each (`quant_vectors`), once for all rows it is multiplied with. A
+//! row is never unpacked to floats: integers are multiplied, and scales applied per group.
 
 use half::f16;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-#[cfg(target_arch = "x86_64")]
-use crate::inference::kernel::quant_avx512;
-use crate::inference::kernel::{quant_scalar, quant_unpack};
+use crate::inference::kernel::columns::Columns;
+use crate::inference::kernel::quant_chip::Chip;
+use crate::inference::kernel::quant_format::{self, Packed};
+use crate::inference::kernel::quant_vectors::Vectors;
+use crate::inference::kernel::{quant_panel, quant_rows, quant_scalar, quant_unpack};
 
 /// Elements of a vector that share a scale.
 pub const GROUP: usize = 32;
@@ -108,66 +111,75 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Vectors that are multiplied with rows: as floats, and in groups of 8-bit integers.
-#[derive(Debug, Default)]
-pub struct Vectors {
-    pub(super) columns: usize,
-    pub(super) count: usize,
-    pub(super) values: Vec<f32>,
-    /// Of each element, rounded value over its group's scale.
-    pub(super) quants: Vec<i8>,
-    /// Of each group.
-    pub(super) scales: Vec<f32>,
-    /// Of each group, the sum of its quants times its scale.
-    pub(super) sums: Vec<f32>,
+/// Rows that one thread takes at a time; a multiple of a panel's width.
+const ROWS_PER_TASK_MIN: usize = 32;
+/// Tasks for each thread, so that a slow core holds nobody up.
+const TASKS_PER_THREAD: usize = 4;
+
+/// `out[vector][row]` = row times vector, for all rows of all matrices, one matrix after another. Cut among the threads of the
+/// pool that this is called in.
+pub fn multiply(matrices: &[Matrix<'_>], vectors: &Vectors, out: &mut [f32]) {
+    multiply_on(Chip::detect(), matrices, vectors, out);
 }
 
-impl Vectors {
-    /// Takes `values` as vectors of `columns` floats each; keeps what it allocated before.
-    pub fn set(&mut self, values: &[f32], columns: usize) {
-        debug_assert!(values.len().is_multiple_of(columns), "whole vectors");
-        self.columns = columns;
-        self.count = values.len() / columns;
-        self.values.clear();
-        self.values.extend_from_slice(values);
-        self.quants.clear();
-        self.scales.clear();
-        self.sums.clear();
-        if columns.is_multiple_of(GROUP) {
-            self.quantise();
+fn multiply_on(chip: Chip, matrices: &[Matrix<'_>], vectors: &Vectors, out: &mut [f32]) {
+    let rows: usize = matrices.iter().map(|matrix| matrix.rows).sum();
+    assert!(matrices.iter().all(|matrix| matrix.columns == vectors.columns), "rows and vectors are of one length");
+    assert_eq!(out.len(), rows * vectors.count, "room for every product");
+    let share = rows.div_ceil(rayon::current_num_threads() * TASKS_PER_THREAD);
+    let share = share.max(1).next_multiple_of(ROWS_PER_TASK_MIN);
+    let mut tasks = Vec::with_capacity(rows / share + matrices.len());
+    let mut column = 0;
+    for matrix in matrices {
+        for first in (0..matrix.rows).step_by(share) {
+            let end = (first + share).min(matrix.rows);
+            tasks.push((matrix.slice(first..end), column + first));
         }
+        column += matrix.rows;
     }
+    let out = Columns::new(out, rows);
+    tasks.into_par_iter().for_each(|(matrix, column)| {
+        // SAFETY: every task has columns of its own.
+        #[allow(unsafe_code, reason = "threads write one slice")]
+        unsafe {
+            some_rows(chip, &matrix, vectors, (&out, column));
+        }
+    });
+}
 
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    fn quantise(&mut self) {
-        self.quants.resize(self.values.len(), 0);
-        for (values, quants) in self.values.chunks_exact(GROUP).zip(self.quants.chunks_exact_mut(GROUP)) {
-            let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-            let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            let mut sum = 0_i32;
-            for (quant, value) in quants.iter_mut().zip(values) {
-                *quant = (value * inverse).round_ties_even() as i8;
-                sum += i32::from(*quant);
-            }
-            let scale = largest / 127.0;
-            self.scales.push(scale);
-            self.sums.push(sum as f32 * scale);
+/// # Safety
+/// Nobody else may use those columns meanwhile.
+#[allow(unsafe_code, reason = "threads write one slice")]
+unsafe fn some_rows(chip: Chip, matrix: &Matrix<'_>, vectors: &Vectors, out: (&Columns<'_>, usize)) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match matrix.format {
+            Format::F32 | Format::F16 | Format::Bf16 => quant_scalar::floats(matrix, vectors, out),
+            _ if chip == Chip::Scalar => quant_scalar::multiply(matrix, vectors, out),
+            Format::Q4_0 => packed::<quant_format::Q4_0>(chip, matrix, vectors, out),
+            Format::Q4_1 => packed::<quant_format::Q4_1>(chip, matrix, vectors, out),
+            Format::Q5_0 => packed::<quant_format::Q5_0>(chip, matrix, vectors, out),
+            Format::Q5_1 => packed::<quant_format::Q5_1>(chip, matrix, vectors, out),
+            Format::Q8_0 => packed::<quant_format::Q8_0>(chip, matrix, vectors, out),
+            Format::Q4K => packed::<quant_format::Q4K>(chip, matrix, vectors, out),
+            Format::Q5K => packed::<quant_format::Q5K>(chip, matrix, vectors, out),
+            Format::Q6K => packed::<quant_format::Q6K>(chip, matrix, vectors, out),
         }
     }
 }
 
-/// `out[row * count + vector]` = row times vector, for all rows and all vectors.
-pub fn multiply(matrix: &Matrix<'_>, vectors: &Vectors, out: &mut [f32]) {
-    assert_eq!(matrix.columns, vectors.columns, "rows and vectors are of one length");
-    assert_eq!(out.len(), matrix.rows * vectors.count, "room for every product");
-    #[cfg(target_arch = "x86_64")]
-    if quant_avx512::knows(matrix.format, matrix.columns) && quant_avx512::is_there() {
-        return quant_avx512::multiply(matrix, vectors, out);
+#[allow(unsafe_code, reason = "threads write one slice")]
+unsafe fn packed<P: Packed>(chip: Chip, matrix: &Matrix<'_>, vectors: &Vectors, (out, column): (&Columns<'_>, usize)) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if vectors.count >= quant_panel::VECTORS_MIN {
+            return quant_panel::multiply::<P>(chip, matrix, vectors, (out, column));
+        }
+        for number in 0..vectors.count {
+            let out = out.get(number, column..column + matrix.rows);
+            quant_rows::multiply::<P>(chip, matrix, vectors, number, out);
+        }
     }
-    quant_scalar::multiply(matrix, vectors, out);
 }
 
 /// A 16-bit float at the start of a block.
@@ -211,29 +223,57 @@ mod tests {
 
         #[test]
         fn every_way_to_multiply_comes_to_the_same(
-            format in 0_usize..8, rows in 1_usize..4, count in 1_usize..7, length in 1_usize..4, seed in any::<u64>(),
+            format in 0_usize..8, rows in 1_usize..40, count in 1_usize..10, length in 1_usize..4, seed in any::<u64>(),
         ) {
             let (format, mut seed) = (FORMATS[format], seed);
-            let columns = length * format.block().0.max(64);
+            // Nine blocks of 32 do not divide into steps of eight.
+            let columns = if format.block().0 == 32 { [32, 96, 288][length - 1] } else { length * 256 };
             let bytes = blocks(format, rows, columns, &mut seed);
             let matrix = Matrix::new(format, columns, rows, &bytes).expect("a matrix");
-            let values: Vec<f32> = (0..columns * count).map(|at| ((seed >> (at % 48)) as u8 as f32 - 128.0) / 64.0).collect();
+            let next = |at: usize| (seed.wrapping_mul(at as u64 + 1) >> 40) as u8 as f32;
+            let values: Vec<f32> = (0..columns * count).map(|at| (next(at) - 128.0) / 64.0).collect();
             let mut vectors = Vectors::default();
             vectors.set(&values, columns);
-            let mut ours = vec![0.0; rows * count];
-            multiply(&matrix, &vectors, &mut ours);
-            let mut plain = vec![0.0; rows * count];
-            quant_scalar::multiply(&matrix, &vectors, &mut plain);
             let mut floats = vec![0.0; columns];
-            for row in 0..rows {
-                matrix.read_row(row, &mut floats);
-                for vector in 0..count {
-                    let at = row * count + vector;
-                    let values = &values[vector * columns..(vector + 1) * columns];
-                    let exact: f32 = values.iter().zip(&floats).map(|(left, right)| left * right).sum();
-                    let size: f32 = values.iter().zip(&floats).map(|(left, right)| (left * right).abs()).sum();
-                    prop_assert!((ours[at] - plain[at]).abs() <= 1e-5 * size + 1e-6, "{format:?}: {} {}", ours[at], plain[at]);
-                    prop_assert!((exact - plain[at]).abs() <= 0.02 * size + 1e-3, "{format:?}: {exact} {}", plain[at]);
+            for chip in Chip::all() {
+                let mut ours = vec![0.0; rows * count];
+                multiply_on(chip, &[matrix], &vectors, &mut ours);
+                for row in 0..rows {
+                    matrix.read_row(row, &mut floats);
+                    for (vector, values) in values.chunks_exact(columns).enumerate() {
+                        let ours = ours[vector * rows + row];
+                        let sum = |product: &dyn Fn(usize) -> f32| (0..columns).map(product).sum::<f32>();
+                        let exact = sum(&|at| values[at] * floats[at]);
+                        let rounded = sum(&|at| vectors.rounded(vector, at) * floats[at]);
+                        let size = sum(&|at| (values[at] * floats[at]).abs());
+                        prop_assert!((ours - rounded).abs() <= 2e-5 * size + 1e-5, "{chip:?} {format:?}: {rounded} {ours}");
+                        prop_assert!((exact - ours).abs() <= 0.02 * size + 1e-3, "{chip:?} {format:?}: {exact} {ours}");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn floats_are_multiplied_as_they_are(kind in 0_usize..3, rows in 1_usize..5, count in 1_usize..6, columns in 1_usize..70) {
+            let format = [Format::F32, Format::F16, Format::Bf16][kind];
+            let number = |at: usize| (at * 37 % 64) as f32 / 16.0 - 2.0;
+            let bytes: Vec<u8> = (0..rows * columns).flat_map(|at| match format {
+                Format::F32 => number(at).to_le_bytes().to_vec(),
+                Format::F16 => f16::from_f32(number(at)).to_le_bytes().to_vec(),
+                _ => half::bf16::from_f32(number(at)).to_le_bytes().to_vec(),
+            }).collect();
+            let matrix = Matrix::new(format, columns, rows, &bytes).expect("a matrix");
+            let values: Vec<f32> = (0..columns * count).map(|at| number(at + 5)).collect();
+            let mut vectors = Vectors::default();
+            vectors.set(&values, columns);
+            let mut out = vec![0.0; 2 * rows * count];
+            multiply(&[matrix, matrix], &vectors, &mut out);
+            for vector in 0..count {
+                for row in 0..rows {
+                    let exact: f32 = (0..columns).map(|at| number(row * columns + at) * values[vector * columns + at]).sum();
+                    for twice in [0, rows] {
+                        prop_assert!((out[vector * 2 * rows + twice + row] - exact).abs() < 1e-3);
+                    }
                 }
             }
         }

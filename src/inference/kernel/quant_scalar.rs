@@ -1,34 +1,55 @@
-//! Products without any special instructions: what all others are held to, and what runs where there are no others.
+//! Products without any special instructions: what all others are held to, and what runs where there are no others. And products
+//! with weights that are floats.
 
-use crate::inference::kernel::quant::{Format, GROUP, Matrix, Vectors};
-use crate::inference::kernel::quant_unpack::{Group, group, read};
+use crate::inference::kernel::columns::Columns;
+use crate::inference::kernel::half_rows::stored_products;
+use crate::inference::kernel::quant::{Format, GROUP, Matrix};
+use crate::inference::kernel::quant_unpack::{Group, group};
+use crate::inference::kernel::quant_vectors::Vectors;
 
-/// See [`crate::inference::kernel::quant::multiply`].
-pub(super) fn multiply(matrix: &Matrix<'_>, vectors: &Vectors, out: &mut [f32]) {
-    if matrix.format.is_quantised() {
-        for (row, out) in out.chunks_exact_mut(vectors.count).enumerate() {
-            quantised_row(matrix.format, matrix.row(row), vectors, out);
-        }
-    } else {
-        let mut floats = vec![0.0; matrix.columns];
-        for (row, out) in out.chunks_exact_mut(vectors.count).enumerate() {
-            read(matrix.format, matrix.row(row), &mut floats);
-            for (vector, out) in vectors.values.chunks_exact(vectors.columns).zip(out) {
-                *out = vector.iter().zip(&floats).map(|(left, right)| left * right).sum();
-            }
+/// `out[vector][column + row]` = row times vector, for all of both.
+///
+/// # Safety
+/// Nobody else may use those columns meanwhile.
+#[allow(unsafe_code, reason = "threads write one slice")]
+pub(super) unsafe fn multiply(matrix: &Matrix<'_>, vectors: &Vectors, (out, column): (&Columns<'_>, usize)) {
+    for number in 0..vectors.count {
+        // SAFETY: the caller's promise.
+        let out = unsafe { out.get(number, column..column + matrix.rows) };
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = product(matrix.format, matrix.row(row), vectors, number);
         }
     }
 }
 
-fn quantised_row(format: Format, row: &[u8], vectors: &Vectors, out: &mut [f32]) {
-    out.fill(0.0);
-    let groups = vectors.columns / GROUP;
-    for number in 0..groups {
-        let group = group(format, row, number);
-        for (vector, out) in out.iter_mut().enumerate() {
-            *out += group_product(&group, vectors, vector * groups + number);
+/// The same for weights that are not quantised.
+///
+/// # Safety
+/// As above.
+#[allow(unsafe_code, reason = "threads write one slice")]
+pub(super) unsafe fn floats(matrix: &Matrix<'_>, vectors: &Vectors, (out, column): (&Columns<'_>, usize)) {
+    let (columns, is_brain) = (matrix.columns, matrix.format == Format::Bf16);
+    let mut unpacked = vec![0_u8; if is_brain { columns * size_of::<f32>() } else { 0 }];
+    let mut products = vec![0.0; vectors.count];
+    for row in 0..matrix.rows {
+        let mut bytes = matrix.row(row);
+        if is_brain {
+            for (float, brain) in unpacked.as_chunks_mut::<4>().0.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                *float = [0, 0, brain[0], brain[1]];
+            }
+            bytes = &unpacked;
+        }
+        stored_products(&vectors.values, bytes, matrix.format == Format::F16, columns, &mut products);
+        for (number, product) in products.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { out.get(number, column + row..column + row + 1)[0] = *product };
         }
     }
+}
+
+fn product(format: Format, row: &[u8], vectors: &Vectors, number: usize) -> f32 {
+    let groups = vectors.columns / GROUP;
+    (0..groups).map(|at| group_product(&group(format, row, at), vectors, number * groups + at)).sum()
 }
 
 /// Of a group of a row and group `at` of all vectors.

@@ -137,7 +137,9 @@ fn reading_in_pieces_is_reading_at_once() {
         let whole = read(&[]);
         for sizes in [&[1, 1, 1][..], &[5, 2], &[8]] {
             let error = read(sizes).iter().zip(&whole).map(|(left, right)| (left - right).abs()).fold(0.0, f32::max);
-            assert!(error < 1e-3 * deviation(&whole).max(1.0), "{name}: {error}");
+            // One token takes another way through the kernels than many: a rounded value may fall to the other side.
+            let tolerance = if name.contains("f16") || name.contains("f32") { 0.001 } else { 0.1 };
+            assert!(error < tolerance * deviation(&whole), "{name}: {error}");
         }
     }
 }
