@@ -89,6 +89,10 @@
 //!     parking are one transaction, and whoever takes the answer wakes it in the transaction that stores the answer.
 //! 26. *2026-11-21.* Members of the group are an origin between household and stranger: they see devices, not files or memories, and
 //!     `policy.peerMaxTier` is 0 unless the owner says otherwise.
+//! 27. *2026-11-21.* What a GPU computes, candle computes, and what the processor computes, our kernels: Whisper and the language model
+//!     have one shape, one set of tensor names and one reader of weights each, and two arithmetics behind one face. Tests hold candle's
+//!     to ours and to the references on the processor, where it never runs otherwise. Keys and values of language models have 32
+//!     bits on a GPU: those of some families have no digits left in 16. *Otherwise if* memory proves shorter than digits there.
 
 #![deny(unsafe_code)]
 

@@ -4,6 +4,7 @@
 //! the results, and any knowledge of conversations. The submodules know each other only where it says so.
 
 pub mod audio;
+pub mod device;
 pub mod embed;
 pub mod kernel;
 pub mod language;

@@ -106,6 +106,7 @@ fn engines(keys: &Keys, level: LogLevel) -> worker::Config {
     worker::Config {
         place,
         device: keys.device,
+        probe: usual.probe,
         threads: keys.threads,
         patience: Patience { idle: keys.idle_unload, ..Patience::default() },
         arguments: vec!["--log-level".to_owned(), level.to_owned()],

@@ -101,6 +101,11 @@ impl<'a> Matrix<'a> {
         Self { rows: rows.len(), bytes, ..*self }
     }
 
+    /// All rows, as they lie in the file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(super) fn row(&self, row: usize) -> &'a [u8] {
         &self.bytes[row * self.row_bytes..(row + 1) * self.row_bytes]
     }

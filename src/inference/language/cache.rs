@@ -33,17 +33,13 @@ impl Cache {
         Self { layers: (0..shape.layers).map(|_| layer()).collect(), capacity }
     }
 
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     pub fn layer(&self, layer: usize) -> &CacheLayer {
         &self.layers[layer]
     }
 
     /// Makes room for `tokens` tokens in every layer.
     pub fn reserve(&mut self, tokens: usize) {
-        let wanted = tokens.next_power_of_two().max(256).min(self.capacity.max(tokens));
+        let wanted = room(tokens, self.capacity);
         for layer in &mut self.layers {
             layer.grow(wanted);
         }
@@ -68,6 +64,11 @@ impl Cache {
             layer.capacity = 0;
         }
     }
+}
+
+/// For how many tokens room is made when there are `tokens`, at most `capacity` if those are enough.
+pub fn room(tokens: usize, capacity: usize) -> usize {
+    tokens.next_power_of_two().max(256).min(capacity.max(tokens))
 }
 
 impl CacheLayer {

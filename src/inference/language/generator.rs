@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rayon::ThreadPool;
-
 use crate::base::clock::Clock;
+use crate::inference::device::{Device, DeviceError};
 use crate::inference::language::answer::{Answer, AnswerError};
-use crate::inference::language::cache::Cache;
-use crate::inference::language::model::{Model, Scratch};
+use crate::inference::language::engine::{Engine, Plan};
 use crate::inference::language::prompt::{PromptError, Writer};
 use crate::inference::language::sample::Sampler;
 use crate::inference::language::shape::{Shape, ShapeError};
@@ -33,6 +31,7 @@ pub struct Config {
     pub path: PathBuf,
     /// Longest conversation with its answer; the model's own limit if that is less.
     pub context_tokens_max: usize,
+    pub device: Device,
     /// None: as many as there are processors.
     pub threads: Option<usize>,
     /// Models that need more are refused before they are loaded.
@@ -41,7 +40,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { path: PathBuf::new(), context_tokens_max: 4_096, threads: None, memory_bytes_max: None }
+        Self {
+            path: PathBuf::new(),
+            context_tokens_max: 4_096,
+            device: Device::Cpu,
+            threads: None,
+            memory_bytes_max: None,
+        }
     }
 }
 
@@ -59,6 +64,10 @@ pub enum LanguageError {
     Template(#[from] TemplateError),
     #[error("the model needs {needed_bytes} bytes of memory; {allowed_bytes} are allowed")]
     Memory { needed_bytes: u64, allowed_bytes: u64 },
+    #[error("could not use the device")]
+    Device(#[from] DeviceError),
+    #[error("the model could not compute")]
+    Compute(#[source] candle_core::Error),
     #[error("could not start threads")]
     Threads(#[source] rayon::ThreadPoolBuildError),
     #[error("could not write the question down")]
@@ -106,17 +115,16 @@ fn memory(gguf: &Gguf, shape: &Shape, context_tokens_max: usize) -> Memory {
 /// A loaded model.
 #[derive(Debug)]
 pub struct Generator {
-    model: Model,
+    pub(super) engine: Engine,
     vocabulary: Vocabulary,
     template: Template,
-    pool: ThreadPool,
     clock: Clock,
-    cache: Cache,
-    /// What the cache holds.
+    /// Tokens of the longest conversation.
+    capacity: usize,
+    /// What the engine has read.
     known: Vec<u32>,
     /// Messages that the last question had to leave out.
     dropped: usize,
-    scratch: Scratch,
     memory: Memory,
 }
 
@@ -128,27 +136,29 @@ impl Generator {
 
     pub(super) fn of(gguf: Arc<Gguf>, config: &Config, clock: Clock) -> Result<Self, LanguageError> {
         let shape = Shape::read(&gguf)?;
-        let memory = memory(&gguf, &shape, config.context_tokens_max);
+        let device = config.device.open()?;
+        let mut memory = memory(&gguf, &shape, config.context_tokens_max);
+        if !device.is_cpu() {
+            // There keys and values have 32 bits.
+            memory.cache_bytes *= 2;
+        }
         if let Some(allowed_bytes) = config.memory_bytes_max.filter(|allowed| memory.total_bytes() > *allowed) {
             return Err(LanguageError::Memory { needed_bytes: memory.total_bytes(), allowed_bytes });
         }
         let vocabulary = Vocabulary::read(&gguf)?;
         let (bos, eos) = (vocabulary.text(vocabulary.bos), vocabulary.text(vocabulary.eos));
         let template = Template::new(gguf.text("tokenizer.chat_template"), bos, eos)?;
-        let context = config.context_tokens_max.min(shape.context).max(ANSWER_TOKENS_MIN * 2);
-        let cache = Cache::new(&shape, context);
-        let model = Model::read(gguf, vocabulary.len(), shape)?;
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(config.threads.unwrap_or(0))
-            .thread_name(|number| format!("language-{number}"))
-            .build()
-            .map_err(LanguageError::Threads)?;
-        let (known, scratch) = (Vec::new(), Scratch::default());
-        Ok(Self { model, vocabulary, template, pool, clock, cache, known, dropped: 0, scratch, memory })
+        let capacity = config.context_tokens_max.min(shape.context).max(ANSWER_TOKENS_MIN * 2);
+        let plan = Plan { gguf, shape, tokens: vocabulary.len(), capacity };
+        let engine = match device.is_cpu() {
+            true => Engine::own(plan, config.threads.unwrap_or(0))?,
+            false => Engine::candle(plan, &device)?,
+        };
+        Ok(Self { engine, vocabulary, template, clock, capacity, known: Vec::new(), dropped: 0, memory })
     }
 
     pub fn shape(&self) -> &Shape {
-        &self.model.shape
+        self.engine.shape()
     }
 
     pub fn memory(&self) -> Memory {
@@ -157,13 +167,13 @@ impl Generator {
 
     /// Tokens of the longest conversation.
     pub fn context_tokens(&self) -> usize {
-        self.cache.capacity()
+        self.capacity
     }
 
     /// Forgets the last conversation and gives its memory back.
     pub fn forget(&mut self) {
         self.known.clear();
-        self.cache.clear();
+        self.engine.clear();
     }
 
     /// Answers. `hear` is told every piece and ends the answer with `Break`.
@@ -174,12 +184,12 @@ impl Generator {
     ) -> Result<Completion, LanguageError> {
         let started = Instant::now();
         let wanted = request.max_tokens.map_or(ANSWER_TOKENS, |tokens| tokens as usize);
-        let reserve = wanted.clamp(ANSWER_TOKENS_MIN, self.cache.capacity() / 2);
+        let reserve = wanted.clamp(ANSWER_TOKENS_MIN, self.capacity / 2);
         let seed = request.sampling.seed.unwrap_or_else(chance);
         let answer = Answer::new(request, &self.template, chance())?;
         let lead = self.vocabulary.tokens(&Answer::lead(request, &self.template));
         let writer = Writer { template: &self.template, vocabulary: &self.vocabulary, now: self.clock.now() };
-        let mut prompt = writer.write(request, self.cache.capacity() - reserve - lead.len(), self.dropped)?;
+        let mut prompt = writer.write(request, self.capacity - reserve - lead.len(), self.dropped)?;
         prompt.tokens.extend(lead);
         self.dropped = prompt.dropped;
         let mut completion = Completion {
@@ -193,7 +203,7 @@ impl Generator {
             prompt_ms: 0,
             answer_ms: 0,
         };
-        let Some(logits) = self.read(&prompt.tokens, &mut completion, hear) else {
+        let Some(logits) = self.read(&prompt.tokens, &mut completion, hear)? else {
             completion.finish_reason = FinishReason::Canceled;
             completion.prompt_ms = started.elapsed().as_millis() as u64;
             return Ok(completion);
@@ -212,7 +222,7 @@ impl Generator {
         tokens: &[u32],
         completion: &mut Completion,
         hear: &mut dyn FnMut(Piece) -> ControlFlow<()>,
-    ) -> Option<Vec<f32>> {
+    ) -> Result<Option<Vec<f32>>, LanguageError> {
         let common = self.known.iter().zip(tokens).take_while(|(left, right)| left == right).count();
         // The last one is read anyway: what follows it is asked for.
         let cached = common.min(tokens.len() - 1);
@@ -221,22 +231,22 @@ impl Generator {
         let mut logits = Vec::new();
         let total = tokens.len();
         if hear(Piece::Prompt { read: cached, cached, total }).is_break() {
-            return None;
+            return Ok(None);
         }
         for chunk in tokens[cached..].chunks(CHUNK_TOKENS) {
             let is_last = self.known.len() + chunk.len() == total;
-            self.pass(chunk, is_last.then_some(&mut logits));
+            self.pass(chunk, is_last.then_some(&mut logits))?;
             if hear(Piece::Prompt { read: self.known.len(), cached, total }).is_break() {
-                return None;
+                return Ok(None);
             }
         }
-        Some(logits)
+        Ok(Some(logits))
     }
 
-    fn pass(&mut self, tokens: &[u32], logits: Option<&mut Vec<f32>>) {
-        let (model, cache, scratch, start) = (&self.model, &mut self.cache, &mut self.scratch, self.known.len());
-        self.pool.install(|| model.pass(tokens, start, cache, scratch, logits));
+    fn pass(&mut self, tokens: &[u32], logits: Option<&mut Vec<f32>>) -> Result<(), LanguageError> {
+        self.engine.pass(tokens, self.known.len(), logits)?;
         self.known.extend_from_slice(tokens);
+        Ok(())
     }
 
     fn answer(
@@ -247,7 +257,7 @@ impl Generator {
         completion: &mut Completion,
         hear: &mut dyn FnMut(Piece) -> ControlFlow<()>,
     ) -> Result<(), LanguageError> {
-        let room = self.cache.capacity() - self.known.len();
+        let room = self.capacity - self.known.len();
         let limit = tokens_max.map_or(room, |tokens| (tokens as usize).min(room));
         completion.finish_reason = loop {
             if completion.completion_tokens >= limit {
@@ -268,7 +278,7 @@ impl Generator {
             if answer.is_over() {
                 break FinishReason::Stop;
             }
-            self.pass(&[token], Some(&mut logits));
+            self.pass(&[token], Some(&mut logits))?;
         };
         answer.finish();
         if completion.finish_reason != FinishReason::Canceled && tell(&mut answer, completion, hear).is_break() {

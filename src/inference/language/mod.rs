@@ -1,7 +1,7 @@
 //! A language model that runs here, from one GGUF file: text and tool calls out of a conversation.
 //!
 //! The way of a question: `prompt` writes the conversation as the model's template says and cuts it to the context, `vocabulary`
-//! makes tokens of it, `model` reads those that the cache does not know yet, `sample` chooses the next ones among those that
+//! makes tokens of it, `model` reads those that the cache does not know yet (on a GPU, `candle`), `sample` chooses the next ones among those that
 //! `answer` allows, and `answer` makes text and calls of them. Matrices are multiplied where they lie in the mapped file
 //! (`kernel::quant`).
 //!
@@ -13,6 +13,8 @@ mod answer;
 mod answer_tests;
 mod attention;
 mod cache;
+mod candle;
+mod engine;
 mod gate;
 mod generator;
 mod grammar;

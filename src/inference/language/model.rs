@@ -38,12 +38,7 @@ pub struct Scratch {
 impl Model {
     pub fn read(gguf: Arc<Gguf>, tokens: usize, shape: Shape) -> Result<Self, WeightsError> {
         let weights = Weights::read(gguf, &shape, tokens)?;
-        let factors = weights.rope_factors.as_deref();
-        let angles = Angles::new(&shape.rope, shape.rope.base, factors);
-        let window_angles = shape.window.as_ref().map(|window| {
-            let unscaled = crate::inference::language::shape::Rope { divisor: 1.0, ..shape.rope.clone() };
-            Angles::new(&unscaled, window.base, None)
-        });
+        let (angles, window_angles) = Angles::of(&shape, weights.rope_factors.as_deref());
         Ok(Self { shape, weights, tokens, angles, window_angles })
     }
 

@@ -1,6 +1,8 @@
 //! Rotary positions: pairs of a head's elements are turned by an angle that grows with the position.
 
-use crate::inference::language::shape::{Rope, RopeStyle};
+use std::ops::Range;
+
+use crate::inference::language::shape::{Rope, RopeStyle, Shape, Window};
 
 /// The angle per position of each pair.
 #[derive(Clone, Debug)]
@@ -16,7 +18,23 @@ pub struct Turn {
     pairs: Vec<(f32, f32)>,
 }
 
+/// Cosines and sines of many positions, a row of pairs for each.
+#[derive(Clone, Debug, Default)]
+pub struct RopeTable {
+    pub cosines: Vec<f32>,
+    pub sines: Vec<f32>,
+}
+
 impl Angles {
+    /// A model's, and those of its windowed layers.
+    pub fn of(shape: &Shape, factors: Option<&[f32]>) -> (Self, Option<Self>) {
+        let windowed = |window: &Window| {
+            let unscaled = Rope { divisor: 1.0, ..shape.rope.clone() };
+            Self::new(&unscaled, window.base, None)
+        };
+        (Self::new(&shape.rope, shape.rope.base, factors), shape.window.as_ref().map(windowed))
+    }
+
     /// `factors` divides each pair's frequency (Llama 3.1's and Phi 3's long contexts).
     pub fn new(rope: &Rope, base: f32, factors: Option<&[f32]>) -> Self {
         let half = rope.width / 2;
@@ -34,6 +52,12 @@ impl Angles {
             (cosine * self.magnitude, sine * self.magnitude)
         };
         Turn { pairs: self.frequencies.iter().map(pair).collect() }
+    }
+
+    pub fn table(&self, positions: Range<usize>) -> RopeTable {
+        let pairs = positions.flat_map(|position| self.at(position).pairs);
+        let (cosines, sines) = pairs.unzip();
+        RopeTable { cosines, sines }
     }
 
     /// Turns every head in `heads`.

@@ -18,34 +18,34 @@ use crate::inference::language::wire::{FinishReason, Message, Piece, Request, Ro
 use crate::inference::weights::Bytes;
 use crate::inference::weights::gguf::Gguf;
 
-const MODELS: [&str; 6] = ["llama_f16", "llama_spm_q5", "qwen2_k", "qwen3_q8", "gemma3_f32", "phi3_q8"];
+pub(super) const MODELS: [&str; 6] = ["llama_f16", "llama_spm_q5", "qwen2_k", "qwen3_q8", "gemma3_f32", "phi3_q8"];
 
 #[derive(Deserialize)]
-struct Golden {
+pub(super) struct Golden {
     texts: Vec<GoldenText>,
-    continued: Vec<Continued>,
+    pub continued: Vec<Continued>,
 }
 
 #[derive(Deserialize)]
-struct GoldenText {
+pub(super) struct GoldenText {
     text: String,
     tokens: Vec<u32>,
 }
 
 #[derive(Deserialize)]
-struct Continued {
-    tokens: Vec<u32>,
-    logits: Vec<f32>,
-    greedy: Vec<u32>,
+pub(super) struct Continued {
+    pub tokens: Vec<u32>,
+    pub logits: Vec<f32>,
+    pub greedy: Vec<u32>,
     /// By how much the chosen token was likelier than the next one.
-    margins: Vec<f32>,
+    pub margins: Vec<f32>,
 }
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/language").join(name)
 }
 
-fn golden(name: &str) -> Golden {
+pub(super) fn golden(name: &str) -> Golden {
     let text = std::fs::read_to_string(path(&format!("{name}.json"))).expect("a golden file");
     serde_json::from_str(&text).expect("golden json")
 }
@@ -55,18 +55,18 @@ pub(super) fn gguf(name: &str) -> Arc<Gguf> {
     Arc::new(Gguf::read(Bytes::Owned(bytes)).expect("gguf"))
 }
 
-fn model(name: &str) -> (Model, Vocabulary) {
+pub(super) fn model(name: &str) -> (Model, Vocabulary) {
     let gguf = gguf(name);
     let shape = Shape::read(&gguf).expect("a shape");
     let vocabulary = Vocabulary::read(&gguf).expect("a vocabulary");
     (Model::read(gguf, vocabulary.len(), shape).expect("weights"), vocabulary)
 }
 
-fn generator(name: &str, config: &Config) -> Generator {
+pub(super) fn generator(name: &str, config: &Config) -> Generator {
     Generator::of(gguf(name), &Config { threads: Some(1), ..config.clone() }, Clock::System).expect("a generator")
 }
 
-fn best(logits: &[f32]) -> u32 {
+pub(super) fn best(logits: &[f32]) -> u32 {
     let best = (0..logits.len()).max_by(|left, right| logits[*left].total_cmp(&logits[*right]));
     best.expect("logits") as u32
 }
@@ -112,7 +112,7 @@ fn every_family_is_as_sure_as_the_reference_and_goes_on_as_it_does() {
     }
 }
 
-fn deviation(values: &[f32]) -> f32 {
+pub(super) fn deviation(values: &[f32]) -> f32 {
     let mean = values.iter().sum::<f32>() / values.len() as f32;
     (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt()
 }
@@ -144,7 +144,10 @@ fn reading_in_pieces_is_reading_at_once() {
     }
 }
 
-fn ask(generator: &mut Generator, request: &Request) -> (crate::inference::language::wire::Completion, Vec<Piece>) {
+pub(super) fn ask(
+    generator: &mut Generator,
+    request: &Request,
+) -> (crate::inference::language::wire::Completion, Vec<Piece>) {
     let mut pieces = Vec::new();
     let completion = generator.generate(request, &mut |piece| {
         pieces.push(piece);
@@ -153,7 +156,7 @@ fn ask(generator: &mut Generator, request: &Request) -> (crate::inference::langu
     (completion.expect("an answer"), pieces)
 }
 
-fn question(text: &str) -> Request {
+pub(super) fn question(text: &str) -> Request {
     let mut request = Request::of(vec![Message::new(Role::System, "Be brief."), Message::new(Role::User, text)]);
     request.sampling = Sampling::greedy();
     request.max_tokens = Some(24);

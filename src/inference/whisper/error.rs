@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::inference::device::DeviceError;
 use crate::inference::weights::TensorsError;
 
 /// Why a model was not loaded or a recording not understood. No recording is an error: silence and noise have empty transcripts.
@@ -23,10 +24,8 @@ pub enum WhisperError {
     Memory { needed_mib: u64, free_mib: u64 },
     #[error("could not start the threads of the model")]
     Threads { source: rayon::ThreadPoolBuildError },
-    #[error("could not use the device `{device}`")]
-    Device { device: String, source: candle_core::Error },
-    #[error("`{name}` is no device; there are cpu and cuda:N")]
-    UnknownDevice { name: String },
+    #[error("could not use the device")]
+    Device { source: DeviceError },
     #[error("the model could not compute")]
     Compute { source: candle_core::Error },
     #[error("the model does not know the language `{code}`")]

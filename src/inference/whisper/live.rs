@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::inference::transcript::{Segment, Transcript};
+use crate::inference::whisper::candle::Candle;
 use crate::inference::whisper::course::{Course, Listener};
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::mel::RATE;
@@ -26,12 +27,14 @@ pub struct Live<'a> {
 #[derive(Debug)]
 enum AnyCourse<'a> {
     Slices(Course<'a, Slices>),
+    Candle(Course<'a, Candle>),
 }
 
 impl<'a> Live<'a> {
     pub fn new(whisper: &'a Whisper, options: &'a Options) -> Result<Self, WhisperError> {
         let course = match &whisper.model {
-            Model::Slices(engine) => AnyCourse::Slices(Course::new(engine, &whisper.parts, options)?),
+            Model::Slices(engine) => AnyCourse::Slices(Course::new(&**engine, &whisper.parts, options)?),
+            Model::Candle(engine) => AnyCourse::Candle(Course::new(&**engine, &whisper.parts, options)?),
         };
         Ok(Self { whisper, course, samples: Vec::new(), passed: 0, segments: Vec::new() })
     }
@@ -62,6 +65,7 @@ impl<'a> Live<'a> {
         let quiet: Listener<'_> = &mut |_| ControlFlow::Continue(());
         match &mut self.course {
             AnyCourse::Slices(course) => course.guess(samples, at_s, quiet),
+            AnyCourse::Candle(course) => course.guess(samples, at_s, quiet),
         }
     }
 
@@ -73,6 +77,7 @@ impl<'a> Live<'a> {
         }
         let language = match &self.course {
             AnyCourse::Slices(course) => course.language().to_owned(),
+            AnyCourse::Candle(course) => course.language().to_owned(),
         };
         Ok(Transcript { language, duration_s: seconds(total), segments: self.segments })
     }
@@ -81,6 +86,7 @@ impl<'a> Live<'a> {
         let (samples, at_s) = (&self.samples, seconds(self.passed));
         let window = match &mut self.course {
             AnyCourse::Slices(course) => course.window(samples, at_s, listener)?,
+            AnyCourse::Candle(course) => course.window(samples, at_s, listener)?,
         };
         self.samples.drain(..window.advance);
         self.passed += window.advance;

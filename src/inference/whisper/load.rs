@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inference::device::Device;
 use crate::inference::weights::Kept;
+use crate::inference::whisper::candle::Candle;
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::mel::MelMaker;
 use crate::inference::whisper::shape::{Habits, Shape};
@@ -28,8 +30,7 @@ pub struct Config {
     pub folder: PathBuf,
     /// The file of weights in it; the one there is when it is not given.
     pub weights: Option<String>,
-    /// `cpu` or `cuda:N`.
-    pub device: String,
+    pub device: Device,
     pub precision: Precision,
     /// 0 for one per processor.
     pub threads: usize,
@@ -37,7 +38,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { folder: PathBuf::new(), weights: None, device: "cpu".to_owned(), precision: Precision::Auto, threads: 0 }
+        Self { folder: PathBuf::new(), weights: None, device: Device::Cpu, precision: Precision::Auto, threads: 0 }
     }
 }
 
@@ -76,6 +77,7 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
     let shape = Shape::read(&file("config.json"))?;
     let habits = Habits::read(&file("generation_config.json"), &shape)?;
     let vocabulary = Vocabulary::read(&file("tokenizer.json"), shape.vocab_size)?;
+    let device = config.device.open().map_err(|source| WhisperError::Device { source })?;
     let weights = Weights::open(&config.folder, config.weights.as_deref())?;
     let precision = match config.precision {
         Precision::Auto => match weights.kept() {
@@ -85,7 +87,11 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
         },
         chosen => chosen,
     };
-    let estimate = Estimate::for_shape(&shape, precision);
+    let mut estimate = Estimate::for_shape(&shape, precision);
+    if !device.is_cpu() {
+        // There all numbers have 16 bits.
+        estimate.weights_bytes = 2 * shape.parameters();
+    }
     if let Some(free) = free_bytes()
         && free < estimate.total_bytes() + SPARE_BYTES
     {
@@ -97,10 +103,10 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
         .build()
         .map_err(|source| WhisperError::Threads { source })?;
     let pool = Arc::new(pool);
-    let model = match config.device.as_str() {
-        "cpu" => Slices::load(&weights, &shape, precision, Arc::clone(&pool)).map(Model::Slices),
-        name => Err(WhisperError::UnknownDevice { name: name.to_owned() }),
-    }?;
+    let model = match device.is_cpu() {
+        true => Model::Slices(Box::new(Slices::load(&weights, &shape, precision, Arc::clone(&pool))?)),
+        false => Model::Candle(Box::new(Candle::load(&weights, &shape, &device)?)),
+    };
     let is_multilingual = habits.is_multilingual.unwrap_or(shape.vocab_size != ENGLISH_VOCABULARY);
     let alignment = match &habits.alignment_heads {
         Some(heads) if !heads.is_empty() => heads.clone(),

@@ -1,6 +1,6 @@
 //! Whisper: speech to text in many languages, offline.
 //!
-//! Our own model on the kernels (`slices`) or on candle for a GPU (`tensors`), both behind [`engine::Engine`]; around it what OpenAI
+//! Our own model on the kernels (`slices`) or on candle for a GPU (`candle`), both behind [`engine::Engine`]; around it what OpenAI
 //! and Hugging Face do for long recordings, as small machines that are tested without a model: `rules` (what may be said next),
 //! `beam`, `judge` (is it worth keeping), `phrases` (where to cut), `words` (when each was said), `course` (window after window).
 //!
@@ -8,6 +8,7 @@
 //! format a recording was in and which parts of it are speech ([`crate::inference::audio`] knows), and conversations.
 
 mod beam;
+mod candle;
 mod course;
 mod engine;
 mod error;
@@ -15,6 +16,7 @@ mod judge;
 mod live;
 mod load;
 mod mel;
+mod names;
 mod options;
 mod phrases;
 mod rules;
@@ -34,6 +36,7 @@ use rayon::ThreadPool;
 
 use crate::inference::transcript::Transcript;
 
+use candle::Candle;
 use course::{Course, Listener};
 use engine::Engine;
 use mel::{HOP, MelMaker, RATE};
@@ -58,7 +61,8 @@ pub struct Whisper {
 
 #[derive(Debug)]
 enum Model {
-    Slices(Slices),
+    Slices(Box<Slices>),
+    Candle(Box<Candle>),
 }
 
 /// What all windows need beside the arithmetic.
@@ -113,7 +117,8 @@ impl Whisper {
         listener: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Transcript, WhisperError> {
         match &self.model {
-            Model::Slices(engine) => transcribe(engine, &self.parts, samples, (options, listener)),
+            Model::Slices(engine) => transcribe(&**engine, &self.parts, samples, (options, listener)),
+            Model::Candle(engine) => transcribe(&**engine, &self.parts, samples, (options, listener)),
         }
     }
 
@@ -121,7 +126,8 @@ impl Whisper {
     pub fn languages(&self, samples: &[f32]) -> Result<Vec<(String, f32)>, WhisperError> {
         let options = Options::default();
         let mut shares = match &self.model {
-            Model::Slices(engine) => Course::new(engine, &self.parts, &options)?.languages(samples)?,
+            Model::Slices(engine) => Course::new(&**engine, &self.parts, &options)?.languages(samples)?,
+            Model::Candle(engine) => Course::new(&**engine, &self.parts, &options)?.languages(samples)?,
         };
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
         Ok(shares)

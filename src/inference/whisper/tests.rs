@@ -13,26 +13,26 @@ use crate::inference::whisper::engine::Step;
 use crate::inference::whisper::saying::{Way, say};
 
 #[derive(Deserialize)]
-struct Golden {
-    scenes: std::collections::BTreeMap<String, Scene>,
+pub(super) struct Golden {
+    pub scenes: std::collections::BTreeMap<String, Scene>,
     long: Long,
 }
 
 #[derive(Deserialize)]
-struct Scene {
+pub(super) struct Scene {
     code: String,
     /// Index of the word and start in steps of 0.02 s.
     words: Vec<(usize, usize)>,
     seconds: f64,
-    plain: Vec<u32>,
-    timed: Vec<u32>,
-    beams: Vec<u32>,
+    pub plain: Vec<u32>,
+    pub timed: Vec<u32>,
+    pub beams: Vec<u32>,
     languages: std::collections::BTreeMap<String, f32>,
     no_speech: f32,
 }
 
 #[derive(Deserialize)]
-struct Long {
+pub(super) struct Long {
     code: String,
     words: Vec<(usize, usize)>,
     seconds: f64,
@@ -50,22 +50,28 @@ pub(super) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/whisper")
 }
 
-fn golden() -> Golden {
+pub(super) fn golden() -> Golden {
     serde_json::from_slice(&std::fs::read(folder().join("golden.json")).expect("a file"))
         .expect("what the script wrote")
 }
 
 /// Loaded once for all tests.
-fn whisper() -> &'static Whisper {
+pub(super) fn whisper() -> &'static Whisper {
     static WHISPER: OnceLock<Whisper> = OnceLock::new();
     WHISPER.get_or_init(|| {
         Whisper::load(&Config { folder: folder(), threads: 2, ..Config::default() }).expect("the model")
     })
 }
 
-fn engine() -> &'static Slices {
-    let Model::Slices(engine) = &whisper().model;
-    engine
+pub(super) fn engine() -> &'static Slices {
+    slices(whisper())
+}
+
+fn slices(whisper: &Whisper) -> &Slices {
+    match &whisper.model {
+        Model::Slices(engine) => engine,
+        Model::Candle(_) => panic!("the processor computes here"),
+    }
 }
 
 /// The script's formula: chords for words, a third tone for German, quiet noise.
@@ -94,24 +100,24 @@ fn speech(code: &str, words: &[(usize, usize)], seconds: f64) -> Vec<f32> {
     noisy.collect()
 }
 
-fn of(scene: &Scene) -> Vec<f32> {
+pub(super) fn of(scene: &Scene) -> Vec<f32> {
     speech(&scene.code, &scene.words, scene.seconds)
 }
 
-fn full() -> Options {
+pub(super) fn full() -> Options {
     Options { audio_context: AudioContext::Full, ..Options::default() }
 }
 
-fn go_on(_: Progress) -> ControlFlow<()> {
+pub(super) fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn floats(tensors: &Tensors, name: &str) -> Vec<f32> {
+pub(super) fn floats(tensors: &Tensors, name: &str) -> Vec<f32> {
     let any = vec![0; tensors.dims(name).expect(name).len()];
     tensors.floats(name, &any).expect(name)
 }
 
-fn distance(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
@@ -144,7 +150,7 @@ fn mel_encoder_and_scores_are_those_of_the_reference() {
 }
 
 /// Tokens as they are said about one window, before they are cut into phrases.
-fn said(scene: &Scene, heard: &slices::Heard, times: Times, beams: usize) -> Vec<u32> {
+pub(super) fn said<E: Engine>(engine: &E, scene: &Scene, heard: &E::Heard, (times, beams): (Times, usize)) -> Vec<u32> {
     let parts = &whisper().parts;
     let vocabulary = &parts.vocabulary;
     let language = vocabulary.language_token(&scene.code).expect("known");
@@ -163,7 +169,7 @@ fn said(scene: &Scene, heard: &slices::Heard, times: Times, beams: usize) -> Vec
         may_end: true,
         seed: 0,
     };
-    let said = say(engine(), heard, &way, &mut |_| ControlFlow::Continue(())).expect("said");
+    let said = say(engine, heard, &way, &mut |_| ControlFlow::Continue(())).expect("said");
     assert!((said.no_speech_prob - scene.no_speech).abs() < 1e-3);
     assert_eq!(said.tokens.len(), said.logprobs.len());
     said.tokens
@@ -173,9 +179,9 @@ fn said(scene: &Scene, heard: &slices::Heard, times: Times, beams: usize) -> Vec
 fn the_same_tokens_are_said_greedily_with_times_and_by_beams() {
     for (name, scene) in &golden().scenes {
         let heard = engine().hear(&whisper().parts.mel.hear(&of(scene), 30 * RATE, 3000)).expect("heard");
-        assert_eq!(said(scene, &heard, Times::Left, 1), scene.plain, "{name}");
-        assert_eq!(said(scene, &heard, Times::Said, 1), scene.timed, "{name}");
-        assert_eq!(said(scene, &heard, Times::Left, 5), scene.beams, "{name}");
+        assert_eq!(said(engine(), scene, &heard, (Times::Left, 1)), scene.plain, "{name}");
+        assert_eq!(said(engine(), scene, &heard, (Times::Said, 1)), scene.timed, "{name}");
+        assert_eq!(said(engine(), scene, &heard, (Times::Left, 5)), scene.beams, "{name}");
     }
 }
 
@@ -316,7 +322,7 @@ fn a_file_of_sixteen_bits_is_kept_in_them_and_loses_nothing() {
     let mel = whisper().parts.mel.hear(&of(&golden().scenes["english"]), 30 * RATE, 3000);
     let config = Config { folder: folder(), threads: 2, precision: Precision::F32, ..Config::default() };
     let whole = Whisper::load(&config).expect("the model");
-    let Model::Slices(wide) = &whole.model;
+    let wide = slices(&whole);
     assert!(engine().is_kept_in(Precision::F16) && wide.is_kept_in(Precision::F32));
     assert_eq!(engine().encode(&mel), wide.encode(&mel));
     let start = [Step { lane: 0, token: 5 }];
@@ -332,7 +338,7 @@ fn eight_bits_say_the_same_and_hardly_anything_else_is_likelier() {
     let config = Config { folder: folder(), threads: 2, precision: Precision::Int8, ..Config::default() };
     let whisper = Whisper::load(&config).expect("the model");
     let tensors = Tensors::open(&folder().join("tensors.safetensors")).expect("a file");
-    let Model::Slices(engine) = &whisper.model;
+    let engine = slices(&whisper);
     let golden = golden();
     let heard = engine.hear(&whisper.parts.mel.hear(&of(&golden.scenes["english"]), 30 * RATE, 3000)).expect("heard");
     let tokens = floats(&tensors, "tokens");

@@ -109,7 +109,7 @@ impl Ear {
     pub(super) fn load(model: &ModelSpec, setup: &Setup) -> Result<Self, Fault> {
         let config = whisper::Config {
             folder: model.path.clone(),
-            device: setup.device.to_string(),
+            device: setup.device,
             threads: setup.threads,
             ..whisper::Config::default()
         };
@@ -173,7 +173,7 @@ fn fault(error: &WhisperError) -> Fault {
         E::UnknownLanguage { .. } | E::CannotTranslate | E::Option { .. } => FaultKind::Input,
         E::Memory { .. } => FaultKind::Memory,
         E::Cancelled => FaultKind::Cancelled,
-        E::Threads { .. } | E::Device { .. } | E::UnknownDevice { .. } | E::Compute { .. } => FaultKind::Broken,
+        E::Threads { .. } | E::Device { .. } | E::Compute { .. } => FaultKind::Broken,
         _ => FaultKind::Model,
     };
     Fault::new(kind, chain(error))

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::base::clock::Clock;
 use crate::base::error::chain;
+use crate::inference::device::Device;
 use crate::inference::language::{self, Generator, LanguageError, Piece, Request};
-use crate::inference::worker::device::Device;
 use crate::inference::worker::hearing::Ear;
 use crate::inference::worker::message::{Fault, FaultKind, Kind, ModelSpec, Setup};
 use crate::inference::worker::port::{Hear, Mind, Minds};
@@ -35,6 +35,7 @@ impl Minds for Loader {
             Kind::Language => {
                 let config = language::Config {
                     path: model.path.clone(),
+                    device: setup.device,
                     threads: (setup.threads > 0).then_some(setup.threads),
                     ..language::Config::default()
                 };
@@ -67,8 +68,22 @@ fn fault(error: &LanguageError) -> Fault {
     let kind = match error {
         LanguageError::Prompt(_) => FaultKind::Input,
         LanguageError::Memory { .. } => FaultKind::Memory,
-        LanguageError::Threads(_) => FaultKind::Broken,
+        LanguageError::Threads(_) | LanguageError::Device(_) | LanguageError::Compute(_) => FaultKind::Broken,
         _ => FaultKind::Model,
     };
     Fault::new(kind, chain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_the_device_says_so() {
+        let setup = |device| Setup { device, threads: 1, unload_after_ms: 1_000 };
+        let loader = Loader::new(Clock::System);
+        assert_eq!(loader.prepare(&setup(Device::Cpu)), Ok("cpu".to_owned()));
+        let refused = loader.prepare(&setup(Device::Cuda(99))).expect_err("nobody has so many").why;
+        assert!(cfg!(feature = "cuda") || refused.starts_with("the device cuda:99 is not built in"), "{refused}");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::inference::worker::device::Device;
+use crate::inference::device::Device;
 
 /// Counts the changes of what is said. A worker of another build refuses to work for a gateway that speaks differently.
 pub const PROTOCOL: u32 = 1;

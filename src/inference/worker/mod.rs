@@ -9,7 +9,6 @@
 //! Absent on purpose: what models are (`Minds` loads them), where they come from, and any retry of work that killed a worker.
 
 mod budget;
-pub mod device;
 mod engines;
 mod frame;
 mod hearing;
@@ -32,7 +31,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use device::Device;
+use crate::inference::device::{self, Probe};
+
+pub use crate::inference::device::Device;
 pub use engines::{Engines, Listener, model};
 pub use hearing::{Hearing, Recording, Speech};
 pub use loader::Loader;
@@ -59,6 +60,8 @@ pub enum Place {
 pub struct Config {
     pub place: Place,
     pub device: Device,
+    /// Whether a GPU's driver is there; asked before its worker is started.
+    pub probe: Probe,
     /// Threads that compute; 0 takes one per core.
     pub threads: usize,
     pub patience: Patience,
@@ -72,6 +75,7 @@ impl Default for Config {
             // As it was when this process started, also when a newer one has been installed since.
             place: Place::Process { cpu: "/proc/self/exe".into(), gpu: "/usr/lib/kafclaw/worker-cuda".into() },
             device: Device::Auto,
+            probe: device::probe,
             threads: 0,
             patience: Patience::default(),
             arguments: Vec::new(),

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::base::error::chain;
-use crate::inference::worker::device::{self, Device, DeviceError};
+use crate::inference::device::{Device, DeviceError};
 use crate::inference::worker::port::Minds;
 use crate::inference::worker::serve::serve;
 use crate::inference::worker::state::Rung;
@@ -25,6 +25,8 @@ const END_MAX: Duration = Duration::from_secs(3);
 pub(super) enum StartError {
     #[error("there is no GPU to compute on")]
     NoDriver { source: DeviceError },
+    #[error("the device {device} is not built in: {}, a build with the feature cuda, is not installed", program.display())]
+    NotBuiltIn { device: Device, program: PathBuf },
     #[error("could not start {}", program.display())]
     Program { program: PathBuf, source: std::io::Error },
     #[error("could not start a thread")]
@@ -46,13 +48,17 @@ pub(super) struct Process {
     oom_kills: u64,
 }
 
-/// The rungs that this configuration has, best first.
+/// The rungs that this configuration has, best first. A GPU that was asked for by its name is tried, so that somebody hears why
+/// it does not compute.
 pub(super) fn ladder(config: &Config) -> Vec<Rung> {
-    let wants_gpu = config.device != Device::Cpu;
     match &config.place {
         Place::Here => vec![Rung::Here],
         Place::Process { gpu, .. } => {
-            let gpu = wants_gpu && gpu.is_file();
+            let gpu = match config.device {
+                Device::Cpu => false,
+                Device::Auto => gpu.is_file(),
+                Device::Cuda(_) => true,
+            };
             gpu.then_some(Rung::Gpu).into_iter().chain([Rung::Cpu, Rung::Here]).collect()
         }
     }
@@ -73,7 +79,10 @@ pub(super) fn start(rung: Rung, config: &Config, minds: &Arc<dyn Minds>) -> Resu
     ours.set_nonblocking(true).map_err(socket)?;
     let process = match (&config.place, rung) {
         (Place::Process { gpu, .. }, Rung::Gpu) => {
-            device::probe().map_err(|source| StartError::NoDriver { source })?;
+            (config.probe)().map_err(|source| StartError::NoDriver { source })?;
+            if !gpu.is_file() {
+                return Err(StartError::NotBuiltIn { device: config.device, program: gpu.clone() });
+            }
             Some(spawn(gpu, config, theirs)?)
         }
         (Place::Process { cpu, .. }, Rung::Cpu) => Some(spawn(cpu, config, theirs)?),
@@ -101,6 +110,8 @@ fn spawn(program: &Path, config: &Config, socket: std::os::unix::net::UnixStream
         .args(&config.arguments)
         .stdin(Stdio::from(std::os::fd::OwnedFd::from(socket)))
         .stdout(Stdio::null())
+        // Candle's errors would tell it among their words.
+        .env("RUST_LIB_BACKTRACE", "0")
         .kill_on_drop(true)
         // Ctrl-C is the gateway's to hear.
         .process_group(0);
@@ -159,6 +170,7 @@ fn oom_kills() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inference::device::Probe;
 
     #[test]
     fn the_end_of_a_process_is_told_in_words() {
@@ -174,12 +186,26 @@ mod tests {
     }
 
     #[test]
-    fn a_ladder_has_a_rung_for_the_gpu_only_where_its_worker_is() {
+    fn a_ladder_has_a_rung_for_the_gpu_where_its_worker_is_or_it_was_asked_for() {
         let place = |gpu: &str| Place::Process { cpu: "/proc/self/exe".into(), gpu: gpu.into() };
         let ladder_of = |place, device| ladder(&Config { place, device, ..Config::default() });
         assert_eq!(ladder_of(Place::Here, Device::Auto), [Rung::Here]);
-        assert_eq!(ladder_of(place("/nonexistent"), Device::Cuda(0)), [Rung::Cpu, Rung::Here]);
+        assert_eq!(ladder_of(place("/nonexistent"), Device::Auto), [Rung::Cpu, Rung::Here]);
+        assert_eq!(ladder_of(place("/nonexistent"), Device::Cuda(0)), [Rung::Gpu, Rung::Cpu, Rung::Here]);
         assert_eq!(ladder_of(place("/proc/self/exe"), Device::Cpu), [Rung::Cpu, Rung::Here]);
         assert_eq!(ladder_of(place("/proc/self/exe"), Device::Auto), [Rung::Gpu, Rung::Cpu, Rung::Here]);
+    }
+
+    #[test]
+    fn a_gpu_worker_is_started_only_where_its_driver_and_its_program_are() {
+        let absent = || Err(DeviceError::Driver { name: "libcuda.so.1", source: libloading::Error::DlOpenUnknown });
+        let place = Place::Process { cpu: "/proc/self/exe".into(), gpu: "/nonexistent".into() };
+        let minds: Arc<dyn Minds> = Arc::new(crate::inference::worker::testing::Parrots::default());
+        let refused = |probe: Probe| {
+            let config = Config { place: place.clone(), device: Device::Cuda(1), probe, ..Config::default() };
+            start(Rung::Gpu, &config, &minds).err().map(|error| chain(&error)).expect("a reason")
+        };
+        assert!(refused(absent).starts_with("there is no GPU to compute on: could not open libcuda.so.1"));
+        assert!(refused(|| Ok(())).starts_with("the device cuda:1 is not built in: /nonexistent"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::inference::worker::device::Device;
+use crate::inference::device::Device;
 use crate::inference::worker::message::{Fault, FaultKind, Kind, ModelSpec, Setup};
 use crate::inference::worker::port::{Hear, Mind, Minds};
 

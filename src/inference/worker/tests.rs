@@ -15,6 +15,7 @@ use super::message::{Order, PROTOCOL, Report};
 use super::testing::{Parrots, model};
 use super::*;
 use crate::base::shutdown::Shutdown;
+use crate::inference::device::DeviceError;
 
 fn engines(config: Config, parrots: &Parrots) -> Engines {
     Engines::start(config, Arc::new(parrots.clone()), Shutdown::default())
@@ -124,16 +125,17 @@ async fn without_any_place_the_reason_is_told() {
     assert_eq!(error.to_string(), "no worker can be started: no perch");
 }
 
+/// Bytes of the greeting that a worker for `device` hears.
+fn hello_len(config: &Config, device: Device) -> usize {
+    let idle_ms = u64::try_from(config.patience.idle.as_millis()).expect("not that long");
+    let setup = Setup { device, threads: 0, unload_after_ms: idle_ms };
+    let hello = Order::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), setup };
+    frame::opening(&hello, 0).expect("it fits").len()
+}
+
 /// A worker that welcomes, begins to take a job, and falls over it.
 fn falls(folder: &Path) -> Config {
-    let config = program(folder, "");
-    let setup = Setup {
-        device: Device::Cpu,
-        threads: 0,
-        unload_after_ms: u64::try_from(config.patience.idle.as_millis()).expect("not that long"),
-    };
-    let hello = Order::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION").to_owned(), setup };
-    let hello_len = frame::opening(&hello, 0).expect("it fits").len();
+    let hello_len = hello_len(&program(folder, ""), Device::Cpu);
     let welcome = Report::Welcome { protocol: PROTOCOL, version: "x".to_owned(), device: "a board".to_owned() };
     std::fs::write(folder.join("welcome"), frame::opening(&welcome, 0).expect("it fits")).expect("a file");
     let welcome = folder.join("welcome");
@@ -178,4 +180,51 @@ async fn the_end_of_the_house_is_everybodys_end() {
     assert!(matches!(error, EngineError::Crashed { .. } | EngineError::Stopped), "{error}");
     let after = engines.run(model(Kind::Speech, "parrot"), json!({}), Bytes::new(), listener().0);
     assert_eq!(after.now_or_never().unwrap_or(Err(EngineError::Stopped)), Err(EngineError::Stopped));
+}
+
+#[tokio::test]
+async fn a_gpu_that_cannot_compute_leaves_the_work_to_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let unfit = Report::Unfit { why: "the device cuda:0 is not built in".to_owned() };
+    std::fs::write(folder.path().join("unfit"), frame::opening(&unfit, 0).expect("it fits")).expect("a file");
+    let started = folder.path().join("started");
+    let script = format!("echo >> {}; cat {} >&0", started.display(), folder.path().join("unfit").display());
+    let program = program(folder.path(), &script);
+    let Place::Process { cpu: gpu, .. } = program.place else { panic!("a process") };
+    let place = Place::Process { cpu: "/nonexistent/worker".into(), gpu };
+    let absent = || Err(DeviceError::Driver { name: "libcuda.so.1", source: libloading::Error::DlOpenUnknown });
+    let probes: [(Probe, usize); 2] = [(absent, 0), (|| Ok(()), 1)];
+    for (probe, starts) in probes {
+        let config = Config { place: place.clone(), probe, device: Device::Cuda(0), ..Config::default() };
+        let engines = engines(config, &Parrots::default());
+        for _ in 0..3 {
+            assert!(say(&engines, Kind::Speech, "a").await.is_ok());
+        }
+        assert_eq!(engines.status().place, Some("gateway itself"));
+        // Without a driver the program is not even started, and one that cannot work is not tried again.
+        assert_eq!(std::fs::read_to_string(&started).unwrap_or_default().lines().count(), starts);
+    }
+}
+
+#[tokio::test]
+async fn work_that_a_gpu_worker_cannot_do_is_done_by_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let welcome = Report::Welcome { protocol: PROTOCOL, version: "x".to_owned(), device: "cuda:0".to_owned() };
+    let fault = Fault::new(FaultKind::Broken, "the model could not compute: out of memory");
+    let mut said = frame::opening(&welcome, 0).expect("it fits");
+    std::fs::write(folder.path().join("welcome"), &said).expect("a file");
+    said = frame::opening(&Report::Failed { id: 1, fault }, 0).expect("it fits");
+    std::fs::write(folder.path().join("failed"), &said).expect("a file");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    // Anything after the greeting is a job.
+    let heard = hello_len(&program(folder.path(), ""), Device::Cuda(0)) + 1;
+    let script =
+        format!("cat {} >&0; head -c {heard} <&0 >/dev/null; cat {} >&0; exec sleep 1000", at("welcome"), at("failed"));
+    let program = program(folder.path(), &script);
+    let Place::Process { cpu: gpu, .. } = program.place else { panic!("a process") };
+    let place = Place::Process { cpu: "/nonexistent/worker".into(), gpu };
+    let config = Config { place, probe: || Ok(()), patience: program.patience, ..Config::default() };
+    let engines = engines(config, &Parrots::default());
+    assert!(say(&engines, Kind::Language, "a").await.is_ok(), "somebody else has an answer");
+    assert_eq!(engines.status().place, Some("gateway itself"));
 }

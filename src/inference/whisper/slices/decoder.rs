@@ -8,6 +8,7 @@ use crate::inference::kernel::f32_matrix::{Finish, Part, Rows, RowsMut, multiply
 use crate::inference::kernel::f32_vector::softmax;
 use crate::inference::whisper::engine::Step;
 use crate::inference::whisper::error::WhisperError;
+use crate::inference::whisper::names::{self, DECODER_NORM, TEXT_PLACES, TO_HEARD, TO_SELF, WORDS};
 use crate::inference::whisper::shape::{Shape, TEXT_POSITIONS_MAX};
 use crate::inference::whisper::slices::{FeedForward, Heard, Linear, Memory, Norm, Past, Precision};
 use crate::inference::whisper::weights::Weights;
@@ -80,19 +81,19 @@ struct Said<'a> {
 impl Decoder {
     pub fn load(weights: &Weights, shape: &Shape, precision: Precision) -> Result<Self, WhisperError> {
         let width = shape.d_model;
-        let words = weights.floats("decoder.embed_tokens.weight", &[shape.vocab_size, width])?;
+        let words = weights.floats(WORDS, &[shape.vocab_size, width])?;
         let mut layers = Vec::with_capacity(shape.decoder_layers);
         for index in 0..shape.decoder_layers {
-            layers.push(Layer::load(weights, &format!("decoder.layers.{index}"), shape, precision)?);
+            layers.push(Layer::load(weights, &names::decoder_layer(index), shape, precision)?);
         }
         Ok(Self {
             width,
             heads: shape.decoder_attention_heads,
             inner: shape.decoder_ffn_dim,
             words: Linear::of(&words, &[], width, precision),
-            places: weights.floats("decoder.embed_positions.weight", &[shape.max_target_positions, width])?,
+            places: weights.floats(TEXT_PLACES, &[shape.max_target_positions, width])?,
             layers,
-            norm: Norm::load(weights, "decoder.layer_norm", width)?,
+            norm: Norm::load(weights, DECODER_NORM, width)?,
         })
     }
 
@@ -182,13 +183,13 @@ impl Layer {
             Linear::load(weights, &names, [width, width], precision)
         };
         Ok(Self {
-            queries_keys_values: linear(&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"])?,
-            out: linear(&["self_attn.out_proj"])?,
-            cross_queries: linear(&["encoder_attn.q_proj"])?,
-            cross_keys_values: linear(&["encoder_attn.k_proj", "encoder_attn.v_proj"])?,
-            cross_out: linear(&["encoder_attn.out_proj"])?,
-            norm: Norm::load(weights, &format!("{layer}.self_attn_layer_norm"), width)?,
-            cross_norm: Norm::load(weights, &format!("{layer}.encoder_attn_layer_norm"), width)?,
+            queries_keys_values: linear(&[TO_SELF.queries, TO_SELF.keys, TO_SELF.values])?,
+            out: linear(&[TO_SELF.out])?,
+            cross_queries: linear(&[TO_HEARD.queries])?,
+            cross_keys_values: linear(&[TO_HEARD.keys, TO_HEARD.values])?,
+            cross_out: linear(&[TO_HEARD.out])?,
+            norm: Norm::load(weights, &format!("{layer}.{}", TO_SELF.norm), width)?,
+            cross_norm: Norm::load(weights, &format!("{layer}.{}", TO_HEARD.norm), width)?,
             feed_forward: FeedForward::load(weights, layer, [width, inner], precision)?,
         })
     }

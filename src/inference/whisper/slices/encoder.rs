@@ -6,6 +6,7 @@ use crate::inference::kernel::f32_matrix::{Finish, Rows, RowsMut, multiply};
 use crate::inference::kernel::f32_vector::softmax;
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::mel::Mel;
+use crate::inference::whisper::names::{self, CONVOLUTIONS, ENCODER_NORM, TO_SELF};
 use crate::inference::whisper::shape::Shape;
 use crate::inference::whisper::slices::{Convolution, FeedForward, Linear, Memory, Norm, Precision};
 use crate::inference::whisper::weights::Weights;
@@ -47,30 +48,27 @@ impl Encoder {
         let (width, inner) = (shape.d_model, shape.encoder_ffn_dim);
         let mut layers = Vec::with_capacity(shape.encoder_layers);
         for index in 0..shape.encoder_layers {
-            let layer = format!("encoder.layers.{index}");
-            let attention = |name: &str| format!("{layer}.self_attn.{name}");
-            let names = ["q_proj", "k_proj", "v_proj"].map(attention);
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let layer = names::encoder_layer(index);
+            let within = |name: &str| format!("{layer}.{name}");
+            let sides = [TO_SELF.queries, TO_SELF.keys, TO_SELF.values].map(within);
+            let sides = sides.each_ref().map(String::as_str);
             layers.push(Layer {
-                norm: Norm::load(weights, &attention("_layer_norm").replace("._", "_"), width)?,
-                queries_keys_values: Linear::load(weights, &names, [width, width], precision)?,
-                out: Linear::load(weights, &[&attention("out_proj")], [width, width], precision)?,
+                norm: Norm::load(weights, &within(TO_SELF.norm), width)?,
+                queries_keys_values: Linear::load(weights, &sides, [width, width], precision)?,
+                out: Linear::load(weights, &[&within(TO_SELF.out)], [width, width], precision)?,
                 feed_forward: FeedForward::load(weights, &layer, [width, inner], precision)?,
             });
         }
-        let places = "encoder.embed_positions.weight";
+        let [first, second] = CONVOLUTIONS;
         Ok(Self {
             width,
             heads: shape.encoder_attention_heads,
             inner,
-            first: Convolution::load(weights, "encoder.conv1", [width, shape.num_mel_bins], 1)?,
-            second: Convolution::load(weights, "encoder.conv2", [width, width], 2)?,
-            places: match weights.has(places) {
-                true => weights.floats(places, &[shape.max_source_positions, width])?,
-                false => sinusoids(shape.max_source_positions, width),
-            },
+            first: Convolution::load(weights, first, [width, shape.num_mel_bins], 1)?,
+            second: Convolution::load(weights, second, [width, width], 2)?,
+            places: names::audio_places(weights, shape)?,
             layers,
-            norm: Norm::load(weights, "encoder.layer_norm", width)?,
+            norm: Norm::load(weights, ENCODER_NORM, width)?,
         })
     }
 
@@ -142,19 +140,4 @@ fn attend(queries_keys_values: &[f32], memories: &mut [Memory], to: &mut [f32], 
             }
         },
     );
-}
-
-/// Sines, then cosines, of wave lengths from two pi to ten thousand times that (OpenAI's `sinusoids`).
-fn sinusoids(positions: usize, width: usize) -> Vec<f32> {
-    let half = width / 2;
-    let step = 10_000_f64.ln() / (half as f64 - 1.0).max(1.0);
-    let mut table = vec![0.0; positions * width];
-    for (position, row) in table.chunks_exact_mut(width).enumerate() {
-        for index in 0..half {
-            let angle = position as f64 * (-step * index as f64).exp();
-            row[index] = angle.sin() as f32;
-            row[half + index] = angle.cos() as f32;
-        }
-    }
-    table
 }

@@ -17,6 +17,7 @@ use crate::inference::kernel::f32_matrix::{Finish, Packed, Rows, RowsMut, multip
 use crate::inference::whisper::engine::{Engine, Step};
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::mel::Mel;
+use crate::inference::whisper::names;
 use crate::inference::whisper::shape::Shape;
 use crate::inference::whisper::weights::Weights;
 
@@ -154,11 +155,11 @@ struct FeedForward {
 
 impl FeedForward {
     fn load(weights: &Weights, layer: &str, sizes: [usize; 2], precision: Precision) -> Result<Self, WhisperError> {
-        let [width, inner] = sizes;
+        let ([width, inner], [up, down]) = (sizes, names::FEED_FORWARD);
         Ok(Self {
-            norm: Norm::load(weights, &format!("{layer}.final_layer_norm"), width)?,
-            up: Linear::load(weights, &[&format!("{layer}.fc1")], [inner, width], precision)?,
-            down: Linear::load(weights, &[&format!("{layer}.fc2")], [width, inner], precision)?,
+            norm: Norm::load(weights, &format!("{layer}.{}", names::FEED_FORWARD_NORM), width)?,
+            up: Linear::load(weights, &[&format!("{layer}.{up}")], [inner, width], precision)?,
+            down: Linear::load(weights, &[&format!("{layer}.{down}")], [width, inner], precision)?,
         })
     }
 

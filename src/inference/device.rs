@@ -26,6 +26,8 @@ pub struct UnknownDevice {
 pub enum DeviceError {
     #[error("could not open {name}, the GPU's driver")]
     Driver { name: &'static str, source: libloading::Error },
+    #[error("the device cuda:{number} is not built in; a build with the feature cuda has it")]
+    NotBuiltIn { number: usize },
     #[error("could not use GPU {number}")]
     Gpu { number: usize, source: candle_core::Error },
 }
@@ -70,15 +72,23 @@ impl Device {
     /// The device as models take it. A build without the `cuda` feature has no GPU, whatever the machine has; with `auto` it
     /// then computes on the CPU.
     pub fn open(self) -> Result<candle_core::Device, DeviceError> {
-        let gpu = |number| candle_core::Device::new_cuda(number).map_err(|source| DeviceError::Gpu { number, source });
         match self {
             Self::Cpu => Ok(candle_core::Device::Cpu),
-            Self::Auto if cfg!(feature = "cuda") => Ok(gpu(0).unwrap_or(candle_core::Device::Cpu)),
-            Self::Auto => Ok(candle_core::Device::Cpu),
-            Self::Cuda(number) => gpu(number),
+            Self::Auto => Ok(open_gpu(0).unwrap_or(candle_core::Device::Cpu)),
+            Self::Cuda(number) => open_gpu(number),
         }
     }
 }
+
+fn open_gpu(number: usize) -> Result<candle_core::Device, DeviceError> {
+    if !cfg!(feature = "cuda") {
+        return Err(DeviceError::NotBuiltIn { number });
+    }
+    candle_core::Device::new_cuda(number).map_err(|source| DeviceError::Gpu { number, source })
+}
+
+/// Something that knows whether the GPU's driver is there.
+pub type Probe = fn() -> Result<(), DeviceError>;
 
 /// Whether the GPU's driver can be opened. A worker built for GPUs does not even start without it.
 #[allow(unsafe_code)]
