@@ -13,11 +13,12 @@ use crate::group::outbox;
 use crate::group::roster;
 use crate::group::task::{self, Direction};
 use crate::group::wire::{Action, Announce, Body, Topic};
+use crate::knowledge;
 use crate::link::kafka::{
     Address, Consumer, ConsumerConfig, OnTrouble, Outgoing, Producer, ProducerConfig, Reports, Start, TopicStart,
     Trouble,
 };
-use crate::{knowledge, orchestrator};
+use crate::orchestrator;
 
 use super::core::Core;
 use super::say::{Said, undone};

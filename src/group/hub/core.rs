@@ -18,7 +18,8 @@ use crate::group::roster::{self, Moment, Roster};
 use crate::group::task;
 use crate::group::wire::sign::Signer;
 use crate::group::wire::{self, Topics};
-use crate::{knowledge, orchestrator};
+use crate::knowledge;
+use crate::orchestrator;
 
 use super::port::House;
 

@@ -8,6 +8,7 @@
 
 mod admit;
 mod ask;
+mod asked;
 mod client;
 mod convert;
 mod core;
