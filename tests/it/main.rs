@@ -8,6 +8,7 @@ mod disk;
 mod doors;
 #[path = "../fault/mod.rs"]
 mod fault;
+mod group;
 mod kafka;
 mod lamp;
 mod memory;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::base::clock::Timestamp;
-use crate::base::id::{PeerId, ZoneId};
+use crate::base::id::ZoneId;
 use crate::db::{DbError, Tx};
 use crate::domain::peer::{AnswerStatus, Request};
 use crate::group::connectivity::State;
@@ -18,7 +18,6 @@ use crate::group::wire::{Body, Topic};
 use crate::orchestrator::{Candidate, Need, NobodyReason, choose};
 
 use super::Group;
-use super::core::Core;
 use super::say::{Said, undone};
 use super::work::After;
 
@@ -251,12 +250,5 @@ impl From<AskError> for rusqlite::Error {
             AskError::Outbox(error) => undone(error),
             other => Self::ToSqlConversionFailure(Box::new(other)),
         }
-    }
-}
-
-impl Core {
-    /// Members that are there, this one left out.
-    pub(super) fn alive_ids(&self) -> Vec<PeerId> {
-        self.roster().alive(self.moment()).map(|member| member.id().clone()).collect()
     }
 }

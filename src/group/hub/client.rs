@@ -203,7 +203,7 @@ async fn join(core: &Arc<Core>, producer: &Producer) -> Result<(), String> {
             shared.say(tx, &said, now).map_err(undone)?;
         }
         if shared.config.knowledge.is_enabled {
-            let context = shared.known(tx, now)?;
+            let context = shared.known(now);
             knowledge::reconnected(tx)?;
             let identity = &shared.config.me;
             let presence = knowledge::presence(&context, "active");
@@ -270,7 +270,7 @@ async fn beat(core: Arc<Core>, producer: Producer, mut announced: watch::Receive
             let steps = shared.roster().next(roster::Fact::TimePassed, shared.moment());
             roster::apply(tx, &steps, shared.group(), now)?;
             if shared.config.knowledge.is_enabled {
-                let context = shared.known(tx, now)?;
+                let context = shared.known(now);
                 let applied = knowledge::tick(tx, &context)?;
                 for event in &applied.events {
                     crate::timeline::append(tx, event)?;

@@ -108,6 +108,16 @@ impl Core {
         roster.member(id).is_some_and(|member| matches!(member.life, Some(roster::Life::Epoch(_))))
     }
 
+    /// Members that are there, this one included.
+    pub(super) fn alive_len(&self) -> usize {
+        self.roster().alive(self.moment()).count() + 1
+    }
+
+    /// What judging knowledge needs.
+    pub(super) fn known(&self, now: Timestamp) -> knowledge::Context<'_> {
+        knowledge::Context { config: &self.config.knowledge, pool: self.alive_len(), now }
+    }
+
     /// What is announced now.
     pub(super) fn identity(&self, load: u32) -> Identity {
         Identity {

@@ -315,7 +315,7 @@ impl Hearing<'_, '_> {
         }
         // The knowledge knows for itself what it has seen: what comes too early has to be looked at again.
         inbox::receive(self.tx, received, Verdict::NotForUs, self.now)?;
-        let context = self.core.known(self.tx, self.now)?;
+        let context = self.core.known(self.now);
         let applied = knowledge::apply(self.tx, &context, &topic, message)?;
         for event in &applied.events {
             timeline::append(self.tx, event)?;
@@ -331,12 +331,4 @@ struct How<'a> {
     key: Option<String>,
     heard: Heard,
     received: &'a Received,
-}
-
-impl Core {
-    /// What judging knowledge needs.
-    pub(super) fn known(&self, _: &Tx<'_>, now: Timestamp) -> rusqlite::Result<knowledge::Context<'_>> {
-        let pool = self.roster().alive(self.moment()).count() + 1;
-        Ok(knowledge::Context { config: &self.config.knowledge, pool, now })
-    }
 }

@@ -63,7 +63,7 @@ impl Group {
             group_name: self.core.group().to_owned(),
             lfs_healthy: status.health.can_speak,
             lfs_proxy_url: String::new(),
-            member_count: self.core.alive_ids().len() + 1,
+            member_count: self.core.alive_len(),
             connectivity: status.state.name(),
             can_hear: status.health.can_hear,
             can_speak: status.health.can_speak,

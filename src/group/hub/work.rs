@@ -82,18 +82,7 @@ impl Core {
         now: Timestamp,
         after: &mut After,
     ) -> rusqlite::Result<()> {
-        let id = task.request.task_id.clone();
-        let said = Said {
-            topic: Topic::Direct,
-            body: Body::Status(report.into()),
-            about: &id,
-            to: None,
-            key: Some(&id),
-            deadline_at: None,
-        };
-        self.say(tx, &said, now).map_err(undone)?;
-        after.queued = true;
-        Ok(())
+        self.say_about(tx, (&task.request.task_id, Topic::Direct, Body::Status(report.into())), now, after)
     }
 
     pub(super) fn answer(
@@ -104,17 +93,20 @@ impl Core {
         now: Timestamp,
         after: &mut After,
     ) -> rusqlite::Result<()> {
+        let topic = if self.is_of_our_kind(requester) { Topic::Direct } else { Topic::Responses };
         let id = answer.task_id.clone();
-        let is_hub = self.is_of_our_kind(requester);
-        let said = Said {
-            topic: if is_hub { Topic::Direct } else { Topic::Responses },
-            body: Body::Response(answer.into()),
-            about: &id,
-            // Others that watch the task hear that it is done.
-            to: None,
-            key: Some(&id),
-            deadline_at: None,
-        };
+        self.say_about(tx, (&id, topic, Body::Response(answer.into())), now, after)
+    }
+
+    /// To nobody in particular: others that watch the task hear it too.
+    fn say_about(
+        &self,
+        tx: &Tx<'_>,
+        (task_id, topic, body): (&str, Topic, Body),
+        now: Timestamp,
+        after: &mut After,
+    ) -> rusqlite::Result<()> {
+        let said = Said { topic, body, about: task_id, to: None, key: Some(task_id), deadline_at: None };
         self.say(tx, &said, now).map_err(undone)?;
         after.queued = true;
         Ok(())
