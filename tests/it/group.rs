@@ -39,13 +39,21 @@ fn a_hub_asks_another_one_in_a_sentence() {
     let answer = kitchen.chat().say("ask the garage hub what time is it");
     assert!(answer["reply"].as_str().is_some_and(|reply| reply.contains(':')), "{answer}");
     let asked = kitchen.dashboard().get("/api/v1/group/tasks?direction=outgoing").json();
-    assert_eq!((&asked[0]["status"], &asked[0]["responder_id"]), (&json!("completed"), &json!("garage-hub")), "{asked}");
+    assert_eq!(
+        (&asked[0]["status"], &asked[0]["responder_id"]),
+        (&json!("completed"), &json!("garage-hub")),
+        "{asked}"
+    );
     let taken = garage.dashboard().get("/api/v1/group/tasks?direction=incoming").json();
     assert_eq!(taken[0]["task_id"], asked[0]["task_id"], "one task, one id");
     // Peers read at most, unless the owner says otherwise.
     let told = kitchen.chat().say("ask the garage hub to remember that eve was here");
     assert!(!told["reply"].as_str().unwrap_or_default().contains("I will remember"), "{told}");
-    assert!(kitchen.chat().say("ask the attic hub what time is it")["reply"].as_str().is_some_and(|reply| reply.contains("attic")));
+    assert!(
+        kitchen.chat().say("ask the attic hub what time is it")["reply"]
+            .as_str()
+            .is_some_and(|reply| reply.contains("attic"))
+    );
 }
 
 #[test]
@@ -69,7 +77,8 @@ fn what_is_asked_while_the_broker_is_away_is_answered_when_it_is_back() {
     let garage = thread::spawn(move || plan.start()).join().expect("no panic");
     eventually("the answer has come", PATIENCE * 2, || {
         let tasks = kitchen.dashboard().get("/api/v1/group/tasks?direction=outgoing").json();
-        tasks[0]["status"] == "completed" && tasks[0]["response_content"].as_str().is_some_and(|text| text.contains(':'))
+        tasks[0]["status"] == "completed"
+            && tasks[0]["response_content"].as_str().is_some_and(|text| text.contains(':'))
     });
     let taken = garage.dashboard().get("/api/v1/group/tasks?direction=incoming").json();
     assert_eq!(taken.as_array().map(Vec::len), Some(1), "asked once, done once: {taken}");
@@ -87,5 +96,8 @@ fn without_a_group_nothing_of_it_runs() {
         .filter(|name| name.starts_with("rdk:") || name.starts_with("kafka"))
         .collect();
     assert!(names.is_empty(), "{names:?}");
-    assert_eq!(gateway.dashboard().try_call("POST", "/api/v1/group/tasks/submit", &[], b"{}").expect("a response").status, 400);
+    assert_eq!(
+        gateway.dashboard().try_call("POST", "/api/v1/group/tasks/submit", &[], b"{}").expect("a response").status,
+        400
+    );
 }
