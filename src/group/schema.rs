@@ -11,4 +11,5 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 1304, name: "group memory items", apply: share::create_tables },
     Migration { number: 1305, name: "group traces", apply: trace::create_tables },
     Migration { number: 1306, name: "group keys", apply: onboarding::create_tables },
+    Migration { number: 1307, name: "keys of claws", apply: onboarding::create_claws },
 ];

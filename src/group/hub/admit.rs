@@ -43,6 +43,31 @@ impl Core {
         Ok(judged.map(|()| if matches!(signed, Signed::With(_)) { key.clone() } else { None }))
     }
 
+    /// What speaks against believing a claw; a good signature is the one it is known by from now on.
+    pub(super) fn claw(
+        &self,
+        tx: &Tx<'_>,
+        claw: &str,
+        (topic, value): (&str, &[u8]),
+        now: Timestamp,
+    ) -> rusqlite::Result<Result<(), Objection>> {
+        let kid = sign::kid(value);
+        let trusted = onboarding::signer_of(tx, claw, kid)?;
+        let signed = match (&trusted, kid) {
+            // A key that no member has told proves nothing.
+            (_, None) | (None, Some(_)) => Signed::Not,
+            (Some(trusted), Some(_)) => {
+                let verified = PublicKey::parse(&trusted.key).and_then(|key| sign::verify(topic, value, &key));
+                if verified.is_ok() { Signed::With(&trusted.key) } else { Signed::Wrong }
+            }
+        };
+        let judged = onboarding::judge(trusted.as_ref(), signed, &self.config.onboarding);
+        if let (Ok(()), Signed::With(key)) = (&judged, signed) {
+            onboarding::pin_claw(tx, claw, key, now)?;
+        }
+        Ok(judged)
+    }
+
     /// Somebody asks to be let in, or answers our challenge. What others say to each other is not ours.
     pub(super) fn sponsor(
         &self,

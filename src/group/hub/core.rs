@@ -130,7 +130,11 @@ impl Core {
 
     /// A record of ours as it goes onto the wire.
     pub(super) fn encoded(&self, draft: &wire::Draft<'_>, topic: &str) -> Vec<u8> {
-        let record = wire::encode(draft);
+        self.sealed(wire::encode(draft), topic)
+    }
+
+    /// Signed, where this member has a key.
+    pub(super) fn sealed(&self, record: Vec<u8>, topic: &str) -> Vec<u8> {
         match &self.config.signer {
             Some(signer) => signer.seal(topic, record),
             None => record,

@@ -120,7 +120,7 @@ impl Hearing<'_, '_> {
                     Verdict::Own | Verdict::Duplicate | Verdict::NotForUs => {}
                 }
             }
-            Ok(wire::Received::Knowledge(message)) => self.know(&mut received, &message, &mut after)?,
+            Ok(wire::Received::Knowledge(message)) => self.know(&mut received, &message, value, &mut after)?,
             Ok(wire::Received::Pointer(_)) => self.refuse(&received, Objection::Unresolved.as_str())?,
             Ok(wire::Received::Content | wire::Received::EnsureTopic | wire::Received::Probe) => {
                 inbox::receive(self.tx, &received, Verdict::NotForUs, self.now)?;
@@ -304,6 +304,7 @@ impl Hearing<'_, '_> {
         &self,
         received: &mut Received,
         message: &knowledge::wire::Message,
+        value: &[u8],
         after: &mut After,
     ) -> rusqlite::Result<()> {
         received.kind = message.body.type_name().to_owned();
@@ -312,6 +313,12 @@ impl Hearing<'_, '_> {
         let topic = received.topic.clone();
         if !self.core.config.knowledge.is_enabled {
             return inbox::receive(self.tx, received, Verdict::NotForUs, self.now).map(drop);
+        }
+        let claw = &message.head.claw_id;
+        if *claw != self.core.config.knowledge.claw_id
+            && let Err(objection) = self.core.claw(self.tx, claw, (&topic, value), self.now)?
+        {
+            return self.refuse(received, objection.as_str());
         }
         // The knowledge knows for itself what it has seen: what comes too early has to be looked at again.
         inbox::receive(self.tx, received, Verdict::NotForUs, self.now)?;

@@ -45,16 +45,18 @@ impl Core {
         outgoing: Vec<knowledge::Outgoing>,
         now: Timestamp,
     ) -> Result<(), OutboxError> {
-        for knowledge::Outgoing { kind, key, message } in outgoing {
+        for knowledge::Outgoing { kind, key, mut message } in outgoing {
             let topic = Topic::Knowledge(kind);
             let name = self.config.topics.name(&topic);
+            let stamp = outbox::next_stamp(tx)?;
+            message.head.stamp = Some(stamp);
             let record = Record {
-                value: knowledge::wire::encode(&message),
+                value: self.sealed(knowledge::wire::encode(&message), &name),
                 topic: name,
                 key: Some(key),
                 class: topic.class(),
                 deadline_at: None,
-                stamp: None,
+                stamp: Some(stamp),
             };
             outbox::append(tx, &record, &self.config.limits, now)?;
         }

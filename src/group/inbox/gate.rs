@@ -16,7 +16,7 @@ pub struct Bounds {
     pub depth_max: u32,
     /// Values that are larger are not read.
     pub bytes_max: u64,
-    /// What each peer may send.
+    /// What each peer may ask and tell of itself; see [`Gate::judge`].
     pub rate: Rate,
 }
 
@@ -65,7 +65,7 @@ impl Gate {
         if received.bytes > self.bounds.bytes_max {
             return Some(Objection::TooLarge);
         }
-        if self.peers.admit(&received.sender_id, Origin::Peer, now) != Admission::Admitted {
+        if is_rated(received.class) && self.peers.admit(&received.sender_id, Origin::Peer, now) != Admission::Admitted {
             return Some(Objection::RateLimited);
         }
         if received.class != Class::Request {
@@ -80,6 +80,12 @@ impl Gate {
         }
         (received.depth > self.bounds.depth_max).then_some(Objection::TooDeep)
     }
+}
+
+/// Answers, knowledge and shared items come in thousands when a member was away for a week, and whoever sent them keeps
+/// nothing of them: they are read at the pace of this hub instead, and are bounded where they are stored.
+const fn is_rated(class: Class) -> bool {
+    !matches!(class, Class::Answer | Class::Knowledge | Class::Memory)
 }
 
 #[cfg(test)]
@@ -140,8 +146,18 @@ mod tests {
     fn one_loud_peer_leaves_the_others_their_say() {
         let rate = Rate { per_minute: 60, burst: 2 };
         let mut gate = Gate::new("me", Bounds { rate, ..Bounds::default() });
-        let verdicts: Vec<Verdict> = (0..3).map(|seq| gate.judge(&received("loud", seq), NOW)).collect();
+        let asked = |sender, seq| Received { class: Class::Request, ..received(sender, seq) };
+        let verdicts: Vec<Verdict> = (0..3).map(|seq| gate.judge(&asked("loud", seq), NOW)).collect();
         assert_eq!(verdicts[1..], [Verdict::Accepted, Verdict::Refused(Objection::RateLimited)]);
-        assert_eq!(gate.judge(&received("quiet", 1), NOW), Verdict::Accepted);
+        assert_eq!(gate.judge(&asked("quiet", 1), NOW), Verdict::Accepted);
+    }
+
+    #[test]
+    fn what_was_kept_for_a_week_is_not_refused_because_it_comes_at_once() {
+        let mut gate = Gate::new("me", Bounds { rate: Rate { per_minute: 60, burst: 2 }, ..Bounds::default() });
+        for class in [Class::Answer, Class::Knowledge, Class::Memory] {
+            let verdicts = (0..1_000).map(|seq| gate.judge(&Received { class, ..received("back", seq) }, NOW));
+            assert!(verdicts.into_iter().all(|verdict| verdict == Verdict::Accepted), "{class:?}");
+        }
     }
 }

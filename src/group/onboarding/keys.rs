@@ -1,6 +1,6 @@
 //! Whose key is whose: asked for, approved by an operator, kept from the first signature, or revoked.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
 use crate::base::clock::Timestamp;
@@ -68,12 +68,17 @@ pub struct KeyRow {
 
 /// What is known of a member's key.
 pub fn key_of(connection: &Connection, id: &PeerId) -> rusqlite::Result<Option<Trusted>> {
-    let found = connection
+    connection
         .prepare_cached("SELECT public_key, standing FROM group_keys WHERE agent_id = ?1")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
-        .optional()?;
+        .query_row([id], trusted)
+        .optional()
+}
+
+/// Reads `public_key, standing`.
+pub(super) fn trusted(row: &Row<'_>) -> rusqlite::Result<Trusted> {
     // A word that we do not know was not written by us; a revoked key is the safe reading.
-    Ok(found.map(|(key, word)| Trusted { key, standing: Standing::parse(&word).unwrap_or(Standing::Revoked) }))
+    let standing = Standing::parse(&row.get::<_, String>(1)?).unwrap_or(Standing::Revoked);
+    Ok(Trusted { key: row.get(0)?, standing })
 }
 
 /// Notes that somebody wants to be let in with a key; changes nothing about one that was decided. True when it is new.

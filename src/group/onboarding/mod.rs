@@ -4,11 +4,13 @@
 //! a gated one it has to sign a nonce with a key that an operator of the answering house has approved: [`Sponsor`] decides, inside
 //! the transaction that uses the nonce up. [`Joiner`] is the other side. [`judge`] says whether a record may be believed, by its
 //! signature and the key that its sender is known by; in a gated group that is asked of every record, so nobody comes in by
-//! just saying `join` (KafClaw's gate passed any words, group specification §13 no. 33). Owner of the tables `group_keys` and
-//! `group_nonces`.
+//! just saying `join` (KafClaw's gate passed any words, group specification §13 no. 33). Shared knowledge is told by claws, not by
+//! members; a claw is known by the key of the member that first signed for it. Owner of the tables `group_keys`, `group_nonces`
+//! and `group_claws`.
 //!
 //! Absent on purpose: the wire, and keeping our own secret key.
 
+mod claws;
 mod joiner;
 mod keys;
 mod schema;
@@ -16,9 +18,10 @@ mod sponsor;
 #[cfg(test)]
 mod tests;
 
+pub use claws::{pin_claw, signer_of};
 pub use joiner::{Answer, Fact, Joiner, Outcome, Step};
 pub use keys::{KeyRow, Standing, Trusted, approve, ask, key_of, keys, pin, prune, revoke};
-pub use schema::create_tables;
+pub use schema::{create_claws, create_tables};
 pub use sponsor::{Reply, Sponsor};
 
 use std::time::Duration;

@@ -10,3 +10,10 @@ pub fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
             expires_ms INTEGER NOT NULL) WITHOUT ROWID",
     )
 }
+
+pub fn create_claws(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TABLE group_claws (claw_id TEXT PRIMARY KEY, public_key TEXT NOT NULL, updated_at DATETIME NOT NULL)
+            WITHOUT ROWID",
+    )
+}

@@ -160,3 +160,32 @@ fn one_who_lets_us_in_is_enough() {
     let mut attempt = Joiner::begin("g", peer("me"), None, NOW);
     assert_eq!(attempt.next(Fact::TimePassed, until), Some(Step::End(Outcome::NobodyAnswered)));
 }
+
+#[test]
+fn a_claw_is_believed_with_the_key_of_the_member_that_first_signed_for_it() {
+    let kid = |seed| signer(seed).public_key().kid();
+    let known = move |tx: &crate::db::Tx<'_>, claw: &str, seed| {
+        Ok::<_, rusqlite::Error>(signer_of(tx, claw, Some(&kid(seed)))?.map(|it| it.key))
+    };
+    fresh()
+        .write_blocking(move |tx| {
+            assert_eq!(known(tx, "claw", 1)?, None, "nobody's key");
+            pin(tx, &peer("a"), &key(1), NOW)?;
+            pin(tx, &peer("b"), &key(2), NOW)?;
+            assert_eq!((known(tx, "claw", 1)?, known(tx, "claw", 2)?), (Some(key(1)), Some(key(2))));
+            assert_eq!(known(tx, "b", 1)?, Some(key(2)), "a member's name is no claw of another one");
+            pin_claw(tx, "claw", &key(1), NOW)?;
+            pin_claw(tx, "claw", &key(2), NOW)?;
+            assert_eq!(known(tx, "claw", 2)?, Some(key(1)));
+            assert_eq!(signer_of(tx, "claw", None)?.map(|it| it.standing), Some(Standing::Pinned));
+            revoke(tx, &peer("a"), "owner", NOW)?;
+            assert_eq!(signer_of(tx, "claw", Some(&kid(1)))?.map(|it| it.standing), Some(Standing::Revoked));
+            // An operator gave the member a new key.
+            approve(tx, &peer("a"), &key(3), "owner", NOW)?;
+            assert_eq!(known(tx, "claw", 3)?, Some(key(3)));
+            pin_claw(tx, "claw", &key(3), NOW)?;
+            assert_eq!(known(tx, "claw", 2)?, Some(key(3)));
+            Ok(())
+        })
+        .expect("written");
+}
