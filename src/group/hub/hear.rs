@@ -28,7 +28,7 @@ use super::core::Core;
 use super::say::undone;
 use super::work::After;
 
-/// Records that are taken from the client at once.
+/// Records that are taken from the client, and written, at once.
 const AT_ONCE_MAX: usize = 64;
 /// Records written before this are of the past; brokers and clocks differ a little.
 const LIVE_SLACK_MS: i64 = 5_000;
@@ -39,6 +39,7 @@ pub(super) async fn run(core: Arc<Core>, mut consumer: Consumer, handle: Connect
     let began = core.clock.now();
     let mut heard = Vec::new();
     while consumer.next_many(&mut heard, AT_ONCE_MAX).await > 0 {
+        let mut records = Vec::with_capacity(heard.len());
         for one in heard.drain(..) {
             match one {
                 crate::link::kafka::Heard::Ready { missing } => {
@@ -50,27 +51,35 @@ pub(super) async fn run(core: Arc<Core>, mut consumer: Consumer, handle: Connect
                 crate::link::kafka::Heard::Trouble(trouble) => {
                     tracing::debug!(error = ?trouble, "Reading the group's topics has trouble.");
                 }
-                crate::link::kafka::Heard::Record(record) => take(&core, &consumer, record, began).await,
+                crate::link::kafka::Heard::Record(record) => records.push(record),
             }
         }
+        take(&core, &consumer, records, began).await;
     }
     handle.tell(Fact::ClientUseless).await;
 }
 
-/// Takes one record; tried again until the database has it, because nothing may be skipped.
-async fn take(core: &Arc<Core>, consumer: &Consumer, record: Record, began: Timestamp) {
-    let (topic, partition, offset) = (record.topic.clone(), record.partition, record.offset);
-    let record = Arc::new(record);
-    loop {
-        let (shared, taken) = (core.clone(), record.clone());
+/// Takes records; tried again until the database has them, because nothing may be skipped. Those that came together are written
+/// together, so that what waited for a week does not keep today's waiting; when that fails each is written by itself.
+async fn take(core: &Arc<Core>, consumer: &Consumer, records: Vec<Record>, began: Timestamp) {
+    let records = Arc::new(records);
+    let (mut next, mut at_once) = (0, records.len());
+    while next < records.len() {
+        let end = (next + at_once).min(records.len());
+        let (shared, taken) = (core.clone(), records.clone());
         let applied = core.db.write(move |tx| {
             let hearing = Hearing { core: &shared, tx, now: shared.clock.now(), began };
-            hearing.take(&taken)
+            let mut after = After::default();
+            taken[next..end].iter().try_for_each(|record| hearing.take(record, &mut after))?;
+            Ok(after)
         });
         match applied.await {
             Ok(after) => {
                 core.settle(after);
-                break;
+                for record in &records[next..end] {
+                    consumer.done(&record.topic, record.partition, record.offset);
+                }
+                next = end;
             }
             Err(error) => {
                 tracing::error!(
@@ -78,13 +87,13 @@ async fn take(core: &Arc<Core>, consumer: &Consumer, record: Record, began: Time
                     "A message of the group could not be stored; it is tried again."
                 );
                 tokio::time::sleep(PAUSE).await;
+                at_once = 1;
             }
         }
     }
-    consumer.done(&topic, partition, offset);
 }
 
-/// One record inside its transaction.
+/// Records inside their transaction.
 pub(super) struct Hearing<'a, 'b> {
     pub core: &'a Core,
     pub tx: &'a Tx<'b>,
@@ -93,15 +102,14 @@ pub(super) struct Hearing<'a, 'b> {
 }
 
 impl Hearing<'_, '_> {
-    fn take(&self, record: &Record) -> rusqlite::Result<After> {
-        let mut after = After::default();
+    fn take(&self, record: &Record, after: &mut After) -> rusqlite::Result<()> {
         let mut received = self.outside(record);
         let value = match &record.payload {
             Payload::Bytes(value) => value,
             // A tombstone says nothing.
-            Payload::None => return self.refuse(&received, Refusal::Empty.code()).map(|()| after),
+            Payload::None => return self.refuse(&received, Refusal::Empty.code()),
             Payload::TooLarge(_) => {
-                return self.refuse(&received, Objection::TooLarge.as_str()).map(|()| after);
+                return self.refuse(&received, Objection::TooLarge.as_str());
             }
         };
         let config = &self.core.config;
@@ -114,19 +122,19 @@ impl Hearing<'_, '_> {
                 match inbox::receive(self.tx, &received, judged, self.now)? {
                     Verdict::Accepted => {
                         let how = How { key, heard: self.heard(record), received: &received };
-                        self.apply(message, how, &mut after)?;
+                        self.apply(message, how, after)?;
                     }
-                    Verdict::Refused(objection) => self.tell_refused(message, objection, &mut after)?,
+                    Verdict::Refused(objection) => self.tell_refused(message, objection, after)?,
                     Verdict::Own | Verdict::Duplicate | Verdict::NotForUs => {}
                 }
             }
-            Ok(wire::Received::Knowledge(message)) => self.know(&mut received, &message, value, &mut after)?,
+            Ok(wire::Received::Knowledge(message)) => self.know(&mut received, &message, value, after)?,
             Ok(wire::Received::Pointer(_)) => self.refuse(&received, Objection::Unresolved.as_str())?,
             Ok(wire::Received::Content | wire::Received::EnsureTopic | wire::Received::Probe) => {
                 inbox::receive(self.tx, &received, Verdict::NotForUs, self.now)?;
             }
         }
-        Ok(after)
+        Ok(())
     }
 
     /// What is known of a record before it is read.
