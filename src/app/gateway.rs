@@ -304,6 +304,7 @@ impl House {
             speech: api.speech.clone(),
             broker: handle,
             group,
+            is_orchestrator_enabled: config.section("/orchestrator/enabled").unwrap_or(false),
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
             run_dir: config.paths.run_dir.clone(),

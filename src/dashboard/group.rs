@@ -100,12 +100,10 @@ async fn submit(it: Arc<Dashboard>, request: Request) -> Response {
         task_id: random_hex(TASK_ID_BYTES),
         member: field("member"),
         skill: Some(field("skill")).filter(|skill| !skill.is_empty()),
-        zone: None,
         // KafClaw's agents work on the content alone.
         content: if content.is_empty() { description.clone() } else { content },
         description,
-        depth: 0,
-        answer_within: None,
+        ..Order::default()
     };
     let (task_id, asker, now) = (order.task_id.clone(), group.clone(), it.clock.now());
     let asked = it.db.write(move |tx| match asker.ask(tx, &order, now) {

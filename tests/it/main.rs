@@ -10,9 +10,12 @@ mod doors;
 mod fault;
 mod group;
 mod kafka;
+mod knowledge;
 mod lamp;
 mod memory;
 mod openai;
+mod orchestrator;
+mod peers;
 mod service;
 mod support;
 #[path = "../ui/mod.rs"]

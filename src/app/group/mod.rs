@@ -23,7 +23,7 @@ use crate::base::shutdown::Shutdown;
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::db::Db;
-use crate::domain::peer::Identity;
+use crate::domain::peer::{Identity, Visibility};
 use crate::group::connectivity;
 use crate::group::hub::{self, Group};
 use crate::group::inbox::Bounds;
@@ -74,6 +74,8 @@ struct OrchestratorKeys {
     enabled: bool,
     role: String,
     zone_id: String,
+    zone_visibility: String,
+    zone_allowed: Vec<String>,
     parent_id: String,
     endpoint: String,
 }
@@ -234,6 +236,8 @@ fn hub_config(config: &Config, keys: &Keys, tools: &Registry) -> Result<hub::Con
             is_enabled: orchestrator.enabled,
             role: orchestrator.role,
             zone: Some(orchestrator.zone_id.as_str()).filter(|id| !id.is_empty()).map(ZoneId::from),
+            visibility: Visibility::parse(&orchestrator.zone_visibility),
+            allowed: orchestrator.zone_allowed.iter().map(|id| PeerId::from(id.as_str())).collect(),
             parent: Some(orchestrator.parent_id.as_str()).filter(|id| !id.is_empty()).map(PeerId::from),
             endpoint: orchestrator.endpoint,
         },

@@ -40,11 +40,10 @@ impl Peers for GroupPeers {
                 task_id: reference.to_owned(),
                 member: order.member.clone(),
                 skill: Some(order.skill.clone()).filter(|skill| !skill.is_empty()),
-                zone: None,
                 description: order.task[..cut].to_owned(),
                 content: order.task.clone(),
                 depth,
-                answer_within: None,
+                ..Order::default()
             },
             self.clock.now(),
         );

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::base::clock::Timestamp;
-use crate::base::id::ZoneId;
+use crate::base::id::{PeerId, ZoneId};
 use crate::db::{DbError, Tx};
 use crate::domain::peer::{AnswerStatus, Request};
 use crate::group::connectivity::State;
@@ -35,15 +35,33 @@ pub struct Order {
     /// How often the work was handed on before it came here.
     pub depth: u32,
     pub answer_within: Option<Duration>,
+    pub patience: Patience,
+}
+
+/// What becomes of an order that nobody can take at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Patience {
+    /// It waits for whoever comes.
+    #[default]
+    Waits,
+    /// It is refused.
+    NowOrNever,
 }
 
 /// An order that was taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asked {
-    /// None when everybody is asked.
+    /// Its name for people; none when everybody is asked.
     pub member: Option<String>,
+    pub id: Option<PeerId>,
     /// Whether the one who is asked can be reached now.
     pub is_live: bool,
+}
+
+impl Order {
+    fn is_for_anybody(&self) -> bool {
+        self.skill.is_none() && self.zone.is_none()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +83,22 @@ pub enum AskError {
     },
 }
 
+impl AskError {
+    /// Stable name for the API.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "not_member",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::Nobody(reason) => reason.code(),
+            Self::Submit(SubmitError::TooDeep { .. }) => "too_deep",
+            Self::Submit(SubmitError::Empty) => "empty",
+            Self::Submit(SubmitError::DeadlinePassed) => "deadline_passed",
+            Self::Outbox(_) => "outbox_full",
+            Self::Store { .. } => "store",
+        }
+    }
+}
+
 impl Group {
     /// Whether the broker can be spoken to.
     pub fn is_online(&self) -> bool {
@@ -76,8 +110,8 @@ impl Group {
         let core = &self.core;
         let known = task::load(tx, Direction::Outgoing, core.me(), &order.task_id)?;
         if let Some(known) = known {
-            let member = known.request.target.as_ref().map(ToString::to_string);
-            return Ok(Asked { member, is_live: self.is_online() });
+            let id = known.request.target;
+            return Ok(Asked { member: id.as_ref().map(ToString::to_string), id, is_live: self.is_online() });
         }
         let target = self.target(tx, order, now)?;
         let request = Request {
@@ -94,7 +128,7 @@ impl Group {
             skill: order.skill.clone(),
         };
         let (mut task, steps) = outgoing::submit(request, &core.config.task, now)?;
-        let is_hub = target.as_ref().is_some_and(|member| matches!(member.life, Some(Life::Epoch(_))));
+        let is_hub = target.as_ref().is_some_and(heeds_targets);
         let said = Said {
             topic: if is_hub { Topic::Direct } else { Topic::Requests },
             body: Body::Request(task.request.clone().into()),
@@ -109,7 +143,8 @@ impl Group {
         let moment = core.moment();
         let is_live =
             self.is_online() && target.as_ref().is_none_or(|member| core.roster().is_alive(member.id(), moment));
-        Ok(Asked { member: target.map(|member| called(&member)), is_live })
+        let id = target.as_ref().map(|member| member.id().clone());
+        Ok(Asked { member: target.map(|member| called(&member)), id, is_live })
     }
 
     /// Told after the commit of [`Group::ask`].
@@ -174,10 +209,13 @@ impl Group {
     fn target(&self, tx: &Tx<'_>, order: &Order, now: Timestamp) -> Result<Option<Member>, AskError> {
         let core = &self.core;
         let roster = core.roster();
-        if !order.member.is_empty() {
-            return named(roster.members(), &order.member).map(Some);
-        }
         let chart = crate::orchestrator::load(tx)?;
+        if !order.member.is_empty() {
+            let member = named(roster.members(), &order.member)?;
+            let judged = chart.zones.judge(order.zone.as_ref(), core.me(), member.id());
+            judged.map_err(|source| NobodyReason::Zone { source })?;
+            return Ok(Some(member));
+        }
         let moment = core.moment();
         let candidates: Vec<Candidate> =
             roster.members().map(|member| candidate(member, roster.is_alive(member.id(), moment), now)).collect();
@@ -193,8 +231,8 @@ impl Group {
         };
         match choose(&candidates, &chart.zones, &need, now) {
             Ok(chosen) => Ok(roster.member(&chosen).cloned()),
-            // It waits for whoever comes.
-            Err(reason) if reason.may_pass() && order.skill.is_none() => Ok(None),
+            // It waits for whoever comes. What is asked in a zone is for nobody else's ears.
+            Err(reason) if order.patience == Patience::Waits && reason.may_pass() && order.is_for_anybody() => Ok(None),
             Err(reason) => Err(reason.into()),
         }
     }
@@ -210,13 +248,19 @@ fn candidate(member: &Member, is_alive: bool, now: Timestamp) -> Candidate {
         capabilities: identity.capabilities.iter().cloned().collect(),
         load: identity.load,
         can_think: identity.can_think,
+        heeds_targets: heeds_targets(member),
     }
 }
 
-/// A member's name for people.
+/// Whether it is a hub like this one, which leaves alone what is meant for others.
+fn heeds_targets(member: &Member) -> bool {
+    matches!(member.life, Some(Life::Epoch(_)))
+}
+
+/// A member's name for people; names that all have who chose none are no names.
 fn called(member: &Member) -> String {
     let name = member.identity.name.trim();
-    if name.is_empty() || name == "KafClaw" { member.id().to_string() } else { name.to_owned() }
+    if matches!(name, "" | "KafClaw" | "KafClaw Local") { member.id().to_string() } else { name.to_owned() }
 }
 
 /// The member that somebody means: by id, by name, or by a part of either that no other one has.

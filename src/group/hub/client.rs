@@ -18,11 +18,10 @@ use crate::link::kafka::{
     Address, Consumer, ConsumerConfig, OnTrouble, Outgoing, Producer, ProducerConfig, Reports, Start, TopicStart,
     Trouble,
 };
-use crate::orchestrator;
 
 use super::core::Core;
 use super::say::{Said, undone};
-use super::{hear, relay};
+use super::{hear, presence, relay};
 
 /// Announcements as old as this still tell who belongs to the group.
 const ROSTER_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -82,7 +81,8 @@ impl Clients {
         let tasks = vec![
             tokio::spawn(relay::run(self.core.clone(), producer.clone(), reports, is_announced.clone())),
             tokio::spawn(hear::run(self.core.clone(), consumer, self.handle.clone())),
-            tokio::spawn(beat(self.core.clone(), producer.clone(), is_announced, self.handle.clone())),
+            tokio::spawn(beat(self.core.clone(), producer.clone(), is_announced.clone(), self.handle.clone())),
+            tokio::spawn(presence::keep(self.core.clone(), producer.clone(), is_announced, self.handle.clone())),
         ];
         Ok(Running { producer, announced, tasks })
     }
@@ -131,10 +131,11 @@ impl ClientFactory for Clients {
         let (core, handle) = (self.core.clone(), self.handle.clone());
         let producer = self.running.as_ref().map(|running| running.producer.clone());
         tokio::spawn(async move {
-            if let Some(producer) = producer
-                && let Err(error) = announce(&core, &producer, Action::Leave).await
-            {
-                tracing::debug!(error, "The group was not told that this hub leaves.");
+            if let Some(producer) = producer {
+                if let Err(error) = announce(&core, &producer, Action::Leave).await {
+                    tracing::debug!(error, "The group was not told that this hub leaves.");
+                }
+                presence::stop(&core, &producer).await;
             }
             handle.tell(Fact::Left).await;
         });
@@ -187,28 +188,10 @@ async fn join(core: &Arc<Core>, producer: &Producer) -> Result<(), String> {
     announce(core, producer, Action::Join).await?;
     let shared = core.clone();
     let told = core.db.write(move |tx| {
-        let (me, now) = (shared.me().clone(), shared.clock.now());
-        if shared.config.orchestrator.is_enabled {
-            let chart = orchestrator::load(tx)?;
-            let node = shared.config.orchestrator.node(&me, &shared.config.me.name, now);
-            let discovery = orchestrator::discovery(&chart, &node);
-            let said = Said {
-                topic: Topic::Orchestrator,
-                body: Body::Orchestrator(orchestrator::wire::Message::Discovery(discovery)),
-                about: "",
-                to: None,
-                key: Some(me.as_str()),
-                deadline_at: None,
-            };
-            shared.say(tx, &said, now).map_err(undone)?;
-        }
+        let now = shared.clock.now();
+        shared.say_place(tx, now).map_err(undone)?;
         if shared.config.knowledge.is_enabled {
-            let context = shared.known(now);
             knowledge::reconnected(tx)?;
-            let identity = &shared.config.me;
-            let presence = knowledge::presence(&context, "active");
-            let capabilities = knowledge::capabilities(&context, &identity.capabilities, &identity.model);
-            shared.say_known(tx, vec![capabilities, presence], now).map_err(undone)?;
         }
         Ok(())
     });

@@ -65,7 +65,12 @@ impl Core {
     pub(super) async fn load(db: Db, clock: Clock, house: Arc<dyn House>, config: Config) -> Result<Self, DbError> {
         let members = db.read(roster::load).await?;
         let now = clock.now();
-        let epoch_at_start = db.write(move |tx| outbox::begin_epoch(tx, now)).await?;
+        let (me, place) = (config.me.clone(), config.orchestrator.clone());
+        let begun = db.write(move |tx| {
+            orchestrator::begin(tx, &place, &me.id, &me.name, now)?;
+            outbox::begin_epoch(tx, now)
+        });
+        let epoch_at_start = begun.await?;
         let roster_config = roster::Config { heartbeat: config.heartbeat, ..roster::Config::of(config.me.id.clone()) };
         Ok(Self {
             roster: Mutex::new(Roster::new(roster_config, epoch_at_start, members)),
@@ -113,9 +118,11 @@ impl Core {
         self.roster().alive(self.moment()).count() + 1
     }
 
-    /// What judging knowledge needs.
+    /// What judging knowledge needs. Whoever has not left may vote, also while it cannot be reached: a hub that is cut off does not
+    /// decide alone.
     pub(super) fn known(&self, now: Timestamp) -> knowledge::Context<'_> {
-        knowledge::Context { config: &self.config.knowledge, pool: self.alive_len(), now }
+        let others = self.roster().members().filter(|member| member.standing != roster::Standing::Left).count();
+        knowledge::Context { config: &self.config.knowledge, pool: others + 1, now }
     }
 
     /// What is announced now.

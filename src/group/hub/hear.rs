@@ -125,7 +125,8 @@ impl Hearing<'_, '_> {
                         self.apply(message, how, after)?;
                     }
                     Verdict::Refused(objection) => self.tell_refused(message, objection, after)?,
-                    Verdict::Own | Verdict::Duplicate | Verdict::NotForUs => {}
+                    Verdict::Own => self.core.own_name(self.tx, &message, value, self.heard(record))?,
+                    Verdict::Duplicate | Verdict::NotForUs => {}
                 }
             }
             Ok(wire::Received::Knowledge(message)) => self.know(&mut received, &message, value, after)?,
@@ -233,6 +234,8 @@ impl Hearing<'_, '_> {
                 for event in &applied.events {
                     timeline::append(self.tx, event)?;
                 }
+                let is_live = how.heard == Heard::Live;
+                after.queued |= self.core.answer_place(self.tx, &applied, is_live, self.now)?;
                 (!applied.changed && !applied.refused.is_empty()).then_some(Objection::Forbidden.as_str())
             }
             Body::Roster(manifest) => {

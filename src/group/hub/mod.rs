@@ -13,7 +13,10 @@ mod client;
 mod convert;
 mod core;
 mod hear;
+mod know;
+mod place;
 mod port;
+mod presence;
 mod relay;
 mod say;
 mod time;
@@ -21,7 +24,9 @@ mod view;
 mod work;
 
 pub use self::core::Config;
-pub use ask::{AskError, Asked, Order};
+pub use ask::{AskError, Asked, Order, Patience};
+pub use know::{Known, Voted};
+pub use place::{PlaceError, PlaceView, ZoneDraft, ZoneOrder};
 pub use port::House;
 pub use view::{MemberView, StatusView};
 
