@@ -16,7 +16,6 @@ mod exit;
 mod gateway;
 mod group;
 mod jobs;
-mod knowledge;
 mod kshark;
 mod memory;
 mod models;
@@ -108,8 +107,6 @@ commands! {
     Memory(memory),
     /// See the other hubs and agents, and ask them.
     Group(group),
-    /// Agree with the other hubs on what is so.
-    Knowledge(knowledge),
     /// List, read and delete conversations.
     Sessions(sessions),
     /// List, get, check and remove the models that run on this machine.

@@ -3,11 +3,10 @@
 use crate::base::clock::Timestamp;
 use crate::base::id::PeerId;
 use crate::db::Tx;
-use crate::domain::record::{Record, Stamp};
+use crate::domain::record::Record;
 use crate::group::outbox::{self, Appended, OutboxError};
 use crate::group::wire::{Body, Topic};
 use crate::knowledge;
-use crate::knowledge::wire::{Kind, Message};
 
 use super::core::Core;
 
@@ -46,28 +45,22 @@ impl Core {
         outgoing: Vec<knowledge::Outgoing>,
         now: Timestamp,
     ) -> Result<(), OutboxError> {
-        for knowledge::Outgoing { kind, key, message } in outgoing {
+        for knowledge::Outgoing { kind, key, mut message } in outgoing {
+            let topic = Topic::Knowledge(kind);
+            let name = self.config.topics.name(&topic);
             let stamp = outbox::next_stamp(tx)?;
-            let (topic, value) = self.known_record(kind, message, stamp);
+            message.head.stamp = Some(stamp);
             let record = Record {
-                topic,
+                value: self.sealed(knowledge::wire::encode(&message), &name),
+                topic: name,
                 key: Some(key),
-                value,
-                class: Topic::Knowledge(kind).class(),
+                class: topic.class(),
                 deadline_at: None,
                 stamp: Some(stamp),
             };
             outbox::append(tx, &record, &self.config.limits, now)?;
         }
         Ok(())
-    }
-
-    /// Topic and record of a message about knowledge. The stamp tells others that this is a hub like them, which can compare.
-    pub(super) fn known_record(&self, kind: Kind, message: Message, stamp: Stamp) -> (String, Vec<u8>) {
-        let head = knowledge::wire::Head { stamp: Some(stamp), ..message.head };
-        let topic = self.config.topics.name(&Topic::Knowledge(kind));
-        let value = self.sealed(knowledge::wire::encode(&Message { head, ..message }), &topic);
-        (topic, value)
     }
 }
 

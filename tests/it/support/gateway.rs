@@ -126,9 +126,8 @@ impl Plan {
 }
 
 pub struct Gateway {
-    /// Before the home: what it said is in there.
-    process: Process,
     plan: Plan,
+    process: Process,
     chat: Option<Door>,
     dashboard: Option<Door>,
 }
