@@ -125,6 +125,25 @@ END
     mv "$KAFCLAW_KAFKA_JARS.new" "$KAFCLAW_KAFKA_JARS"
 }
 
+# Members of a group that share no code with this program: kcat, and a Python with confluent-kafka in the cache, which
+# KAFCLAW_PEER_PYTHON names afterwards.
+need_foreign_peers() {
+    confluent_version=2.16.1
+    place=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/confluent-kafka-$confluent_version
+    KAFCLAW_PEER_PYTHON=${KAFCLAW_PEER_PYTHON:-$place/bin/python}
+    export KAFCLAW_PEER_PYTHON
+    # Older systems have it under its first name only.
+    { has kcat || has kafkacat; } || install_packages kcat || install_packages kafkacat
+    [ ! -x "$KAFCLAW_PEER_PYTHON" ] || return 0
+    { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; } || install_packages python3 python3-venv
+    say "Fetching confluent-kafka $confluent_version ..."
+    rm -rf "$place.new"
+    { python3 -m venv "$place.new" &&
+        "$place.new/bin/python" -m pip install --quiet --only-binary :all: "confluent-kafka==$confluent_version" >&2; } ||
+        { say "Please let KAFCLAW_PEER_PYTHON name a Python that has confluent-kafka."; exit 1; }
+    mv "$place.new" "$place"
+}
+
 java_runs_kafka() {
     has java && java -version 2>&1 |
         awk -F '[".]' '/version/ { found = ($2 >= 17) } END { exit !found }'

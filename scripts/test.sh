@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every test, for who changes the code: installs what is missing (also brokers, a browser and ONNX Runtime), builds, tests.
+# Runs every test, for who changes the code: installs what is missing (also brokers, a browser, ONNX Runtime and clients of others), builds, tests.
 # Arguments go to `cargo test`; the exit code and the last lines are its own. Nothing leaves this machine.
 set -eu
 
@@ -11,4 +11,5 @@ need_broker
 need_onnxruntime
 need_browser
 need_kafka
+need_foreign_peers
 exec cargo test --locked --no-fail-fast "$@"

@@ -93,6 +93,10 @@
 //!     have one shape, one set of tensor names and one reader of weights each, and two arithmetics behind one face. Tests hold candle's
 //!     to ours and to the references on the processor, where it never runs otherwise. Keys and values of language models have 32
 //!     bits on a GPU: those of some families have no digits left in 16. *Otherwise if* memory proves shorter than digits there.
+//! 28. *2026-11-21.* An owner tells its zones whole, with everything else it says about itself, each time one changes. A list that is
+//!     complete and numbered cannot be misunderstood by whoever missed something, and agents in Go read nothing else on that topic.
+//! 29. *2026-11-21.* What is asked in a zone is only asked of members that leave alone what is meant for others. An agent in Go does
+//!     whatever it hears, in a zone or not.
 
 #![deny(unsafe_code)]
 

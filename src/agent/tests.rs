@@ -199,10 +199,6 @@ impl Peers for Garage {
     }
 
     fn handed(&self) {}
-
-    fn are_there(&self) -> bool {
-        true
-    }
 }
 
 struct House {

@@ -25,7 +25,6 @@ use crate::channel::{Intake, mqtt as conversations};
 use crate::config::{Config, Loaded};
 use crate::dashboard::{self, Dashboard};
 use crate::db::{self, Db};
-use crate::group::membership::Membership;
 use crate::home::{Home, HomeError, Vitals};
 use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
 use crate::intent::Matcher;
@@ -178,7 +177,6 @@ struct House {
     links: Shutdown,
     dispatcher: JoinHandle<()>,
     courier: JoinHandle<()>,
-    membership: Membership,
     home: Home,
 }
 
@@ -242,9 +240,9 @@ impl House {
             finder: &finder,
         };
         let tools = assembly::tools(config, &shared)?;
-        let ground = group::Ground { config, db: &db, clock: &clock, bus: &bus, chain: &chain };
-        let membership = group::start(ground, &tools).await?;
-        let agent = assembly::agent(config, &shared, tools, &membership);
+        let ground = group::Ground { config, db: &db, clock: &clock, bus: &bus, chain: &chain, shutdown: &links };
+        let group = group::start(ground, &tools).await?;
+        let agent = assembly::agent(config, &shared, tools, group.as_ref());
         let intake = Intake::new(bus.clone(), clock.clone(), wiring::rates(config));
 
         let dispatcher = tokio::spawn(bus.clone().run(Arc::new(agent), turns.clone()));
@@ -266,8 +264,10 @@ impl House {
                 tokio::spawn(introduce(hub, handle.clone(), birth, health.clone(), links.clone()));
             }
         }
-        let answers = GroupCourier { membership: membership.clone(), db: db.clone() };
-        couriers.insert(crate::domain::message::Channel::GROUP, Arc::new(answers));
+        if let Some(group) = &group {
+            let courier = GroupCourier { group: group.clone(), db: db.clone() };
+            couriers.insert(crate::domain::message::Channel::GROUP, Arc::new(courier));
+        }
         let bridges = wiring::bridges(config).map_err(|source| GatewayError::Channels { source })?;
         for bridge in &bridges {
             couriers.insert(bridge.channel, Arc::new(BridgeCourier::new(bridge.clone())));
@@ -303,7 +303,8 @@ impl House {
             readiness,
             speech: api.speech.clone(),
             broker: handle,
-            membership: membership.clone(),
+            group,
+            is_orchestrator_enabled: config.section("/orchestrator/enabled").unwrap_or(false),
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
             run_dir: config.paths.run_dir.clone(),
@@ -327,7 +328,7 @@ impl House {
         )?;
         let doors = vec![chat, pages];
         tokio::spawn(service::feed_watchdog(doors.clone(), edges.clone()));
-        Ok(Self { db, doors, edges, turns, links, dispatcher, courier, membership, home })
+        Ok(Self { db, doors, edges, turns, links, dispatcher, courier, home })
     }
 
     fn greeting(&self, config: &Config) -> String {
@@ -356,9 +357,8 @@ impl House {
         let _ = tokio::time::timeout(PART_DRAIN_MAX, self.dispatcher).await;
         self.links.trigger();
         let _ = tokio::time::timeout(PART_DRAIN_MAX, self.courier).await;
-        // The home writes the last states down; the group hears a farewell.
-        let home = tokio::time::timeout(PART_DRAIN_MAX, self.home.stopped());
-        let _ = tokio::join!(home, tokio::time::timeout(PART_DRAIN_MAX, self.membership.stop()));
+        // It writes the last states down.
+        let _ = tokio::time::timeout(PART_DRAIN_MAX, self.home.stopped()).await;
         self.doors.iter().for_each(ServerHandle::stop);
         self.db.close();
     }

@@ -13,4 +13,3 @@ pub mod lane;
 pub mod limits;
 pub mod secret;
 pub mod shutdown;
-pub mod wait;

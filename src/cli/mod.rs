@@ -16,6 +16,7 @@ mod exit;
 mod gateway;
 mod group;
 mod jobs;
+mod knowledge;
 mod kshark;
 mod memory;
 mod models;
@@ -107,6 +108,8 @@ commands! {
     Memory(memory),
     /// See the other hubs and agents, and ask them.
     Group(group),
+    /// Agree with the other hubs on what is so.
+    Knowledge(knowledge),
     /// List, read and delete conversations.
     Sessions(sessions),
     /// List, get, check and remove the models that run on this machine.

@@ -11,6 +11,7 @@ use crate::base::clock::Timestamp;
 
 mod gateway;
 mod house;
+mod knowledge;
 mod memory;
 
 /// Runs a command in `home`: exit code, output, and what was said beside it.

@@ -10,7 +10,9 @@ mod devices;
 mod group;
 mod inbound;
 mod jobs;
+mod knowledge;
 pub mod memory;
+mod orchestrator;
 mod people;
 mod records;
 mod sessions;
@@ -35,7 +37,7 @@ use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::channel::Intake;
 use crate::db::{Db, DbError};
-use crate::group::membership::Membership;
+use crate::group::hub::Group;
 use crate::home::Home;
 use crate::http::{Access, Guard, Handler, Method, Request, Response, Route, error};
 use crate::link::mqtt::MqttHandle;
@@ -61,7 +63,10 @@ pub struct Dashboard {
     /// What understands recordings; that of the API.
     pub speech: Arc<dyn Speech>,
     pub broker: Option<MqttHandle>,
-    pub membership: Membership,
+    /// None where no group is configured.
+    pub group: Option<Group>,
+    /// Whether this hub is to have a place in the group's hierarchy, once it is in a group.
+    pub is_orchestrator_enabled: bool,
     pub started: Instant,
     pub agent_id: String,
     /// Where a copy of the database may lie while it is sent.
@@ -77,6 +82,8 @@ pub fn routes() -> Vec<Route<Dashboard>> {
     all.extend(table());
     all.extend(memory::routes());
     all.extend(group::routes());
+    all.extend(orchestrator::routes());
+    all.extend(knowledge::routes());
     all
 }
 
@@ -134,6 +141,11 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Post, "/api/v1/voice/transcribe", Token, "A recording, as the body, to text: ?language.", |it, request| Box::pin(voice::transcribe(it, request))),
         route(Post, "/api/v1/backup", Token, "A consistent copy of the database, as one file.", |it, _| Box::pin(backup::stream(it))),
     ]
+}
+
+/// The group that this hub is in.
+fn group_of(it: &Dashboard) -> Option<Group> {
+    it.group.clone()
 }
 
 fn route(

@@ -6,18 +6,20 @@ use serde_json::{Value, json};
 
 use crate::approval;
 use crate::bus::{delivery, row};
-use crate::dashboard::{Dashboard, unstored};
+use crate::dashboard::{Dashboard, group_of, unstored};
+use crate::group::hub::Group;
 use crate::http::{Request, Response};
 use crate::link::mqtt::LinkState;
 use crate::scheduler;
 
 pub(super) async fn status(it: Arc<Dashboard>, request: Request) -> Response {
+    let group = group_of(&it);
     let mut status = json!({
         "agent_id": it.agent_id,
-        "group_enabled": false,
-        "mode": "standalone",
-        "orchestrator_active": false,
-        "orchestrator_enabled": false,
+        "group_enabled": group.is_some(),
+        "mode": mode(group.as_ref()),
+        "orchestrator_active": group.as_ref().is_some_and(Group::is_placed),
+        "orchestrator_enabled": it.is_orchestrator_enabled,
         "uptime_seconds": it.started.elapsed().as_secs(),
         "version": env!("CARGO_PKG_VERSION"),
     });
@@ -33,6 +35,15 @@ pub(super) async fn status(it: Arc<Dashboard>, request: Request) -> Response {
         }
     }
     Response::json(&status)
+}
+
+/// KafClaw's words for how much of a group there is (group specification §7).
+fn mode(group: Option<&Group>) -> &'static str {
+    match group {
+        Some(group) if group.is_placed() => "full",
+        Some(_) => "group",
+        None => "standalone",
+    }
 }
 
 async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {

@@ -77,25 +77,6 @@ impl Class {
         Self::ALL.into_iter().find(|class| class.as_str() == text)
     }
 
-    /// The class of what is said on a topic (KafClaw's topics, group specification §1.1). None for a topic that is not theirs.
-    pub fn of_topic(topic: &str) -> Option<Self> {
-        let rest = topic.strip_prefix("group.")?;
-        let (_group, name) = rest.split_once('.')?;
-        Some(match name {
-            "announce" | "control.roster" | "control.onboarding" | "orchestrator" => Self::Control,
-            "knowledge.capabilities" | "knowledge.presence" => Self::Control,
-            "requests" => Self::Request,
-            "responses" | "tasks.status" => Self::Answer,
-            "traces" => Self::Trace,
-            "observe.audit" => Self::Audit,
-            "memory.shared" | "memory.context" => Self::Memory,
-            "knowledge.proposals" | "knowledge.votes" | "knowledge.decisions" | "knowledge.facts" => Self::Knowledge,
-            skill if skill.starts_with("skill.") && skill.ends_with(".requests") => Self::Request,
-            skill if skill.starts_with("skill.") && skill.ends_with(".responses") => Self::Answer,
-            _ => return None,
-        })
-    }
-
     pub const fn when_full(self) -> WhenFull {
         match self {
             Self::Request | Self::Answer | Self::Knowledge | Self::Memory => WhenFull::Refuse,
@@ -112,8 +93,6 @@ impl Class {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -129,31 +108,6 @@ mod tests {
         for class in [Class::Request, Class::Answer, Class::Knowledge, Class::Memory] {
             assert_eq!(class.when_full(), WhenFull::Refuse, "{class:?}");
             assert!(!class.gives_way());
-        }
-    }
-
-    #[test]
-    fn topics_have_their_class() {
-        for (topic, class) in [
-            ("group.g1.announce", Some(Class::Control)),
-            ("group.g1.requests", Some(Class::Request)),
-            ("group.g1.skill.weather.requests", Some(Class::Request)),
-            ("group.g1.skill.weather.responses", Some(Class::Answer)),
-            ("group.g1.tasks.status", Some(Class::Answer)),
-            ("group.kafclaw.knowledge.facts", Some(Class::Knowledge)),
-            ("group.g1.observe.audit", Some(Class::Audit)),
-            ("group.g1.noise", None),
-            ("other.g1.requests", None),
-            ("group.requests", None),
-        ] {
-            assert_eq!(Class::of_topic(topic), class, "{topic}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_may_be_a_topic(topic in ".*") {
-            let _ = Class::of_topic(&topic);
         }
     }
 }

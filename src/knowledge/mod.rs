@@ -22,7 +22,9 @@ pub mod wire;
 
 pub use apply::{Applied, Outgoing, Status, apply};
 pub use compare::reconnected;
-pub use own::{FactDraft, PublishRefusal, capabilities, may_leave, presence, propose, publish_fact, vote};
+pub use own::{
+    FactDraft, ProposalDraft, PublishRefusal, capabilities, may_leave, presence, propose, publish_fact, vote,
+};
 pub use schema::MIGRATIONS;
 pub use store::{Claw, Counts, Proposal, ballots, claws, counts, fact, facts, proposal, proposals};
 pub use tick::tick;
@@ -91,7 +93,7 @@ pub fn distinct_claw_id(configured: &str, agent_id: &str) -> String {
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     pub config: &'a Config,
-    /// Live members of the group, this one included.
+    /// Members of the group that have not left, this one included.
     pub pool: usize,
     pub now: Timestamp,
 }

@@ -22,6 +22,8 @@ pub enum PublishRefusal {
     NoAllowedTag { allowed: Vec<String> },
     #[error("proposal {proposal} is not known")]
     UnknownProposal { proposal: String },
+    #[error("proposal {proposal} is there already")]
+    Taken { proposal: String },
     #[error("proposal {proposal} has been decided")]
     Decided { proposal: String },
     #[error("a fact needs a proposal that was approved")]
@@ -44,24 +46,32 @@ pub fn may_leave(config: &Config, tags: &[String]) -> Result<(), PublishRefusal>
     Ok(())
 }
 
-/// A new proposal of ours; it is open from now on. Its id is in the answer's message.
+/// Something that this member wants the group to agree on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProposalDraft {
+    /// Blank for a new one.
+    pub id: String,
+    pub title: String,
+    pub statement: String,
+    pub tags: Vec<String>,
+}
+
+/// A new proposal of ours; it is open from now on. Its id is the answer's key.
 pub fn propose(
     tx: &Tx<'_>,
     context: &Context<'_>,
-    title: &str,
-    statement: &str,
-    tags: &[String],
+    draft: &ProposalDraft,
 ) -> rusqlite::Result<Result<Outgoing, PublishRefusal>> {
     let config = context.config;
-    if let Err(refusal) = may_propose(config, title, statement, tags) {
+    if let Err(refusal) = may_propose(config, draft) {
         return Ok(Err(refusal));
     }
     let proposal = Proposal {
-        id: format!("kp-{}", random_hex(8)),
+        id: if draft.id.is_empty() { format!("kp-{}", random_hex(8)) } else { draft.id.clone() },
         group: config.group.clone(),
-        title: title.to_owned(),
-        statement: statement.to_owned(),
-        tags: tags.to_vec(),
+        title: draft.title.clone(),
+        statement: draft.statement.clone(),
+        tags: draft.tags.clone(),
         proposer: config.claw_id.clone(),
         proposer_instance: config.instance_id.clone(),
         outcome: None,
@@ -72,7 +82,9 @@ pub fn propose(
         decided_at: None,
         decided_by: String::new(),
     };
-    store::insert_proposal(tx, &proposal, context.now)?;
+    if !store::insert_proposal(tx, &proposal, context.now)? {
+        return Ok(Err(PublishRefusal::Taken { proposal: proposal.id }));
+    }
     let wire = wire::Proposal {
         proposal_id: proposal.id.clone(),
         group: proposal.group,
@@ -85,11 +97,24 @@ pub fn propose(
     Ok(Ok(outgoing(context, proposal.id, key, Body::Proposal(wire))))
 }
 
-fn may_propose(config: &Config, title: &str, statement: &str, tags: &[String]) -> Result<(), PublishRefusal> {
+fn may_propose(config: &Config, draft: &ProposalDraft) -> Result<(), PublishRefusal> {
     may_speak(config)?;
-    may_leave(config, tags)?;
-    text("statement", statement)?;
-    if title.len() > TEXT_BYTES_MAX { Err(PublishRefusal::Text { field: "title" }) } else { Ok(()) }
+    may_leave(config, &draft.tags)?;
+    text("statement", &draft.statement)?;
+    let is_id = draft.id.is_empty() || (!draft.id.trim().is_empty() && draft.id.len() <= ID_BYTES_MAX);
+    if draft.title.len() > TEXT_BYTES_MAX {
+        Err(PublishRefusal::Text { field: "title" })
+    } else if is_id {
+        few_tags(&draft.tags)
+    } else {
+        Err(PublishRefusal::Text { field: "proposalId" })
+    }
+}
+
+/// No more, and no longer ones, than others take.
+fn few_tags(tags: &[String]) -> Result<(), PublishRefusal> {
+    let fits = tags.len() <= wire::TAGS_LEN_MAX && tags.iter().all(|tag| tag.len() <= ID_BYTES_MAX);
+    if fits { Ok(()) } else { Err(PublishRefusal::Text { field: "tags" }) }
 }
 
 /// Our vote, or our new one when we have thought again. Ours may be the one that decides, so there may be two messages.
@@ -214,6 +239,7 @@ pub fn publish_fact(
 fn may_publish(tx: &Tx<'_>, config: &Config, draft: &FactDraft) -> rusqlite::Result<Result<(), PublishRefusal>> {
     let checked = may_speak(config)
         .and_then(|()| may_leave(config, &draft.tags))
+        .and_then(|()| few_tags(&draft.tags))
         .and_then(|()| text("subject", &draft.subject))
         .and_then(|()| text("predicate", &draft.predicate))
         .and_then(|()| text("object", &draft.object));

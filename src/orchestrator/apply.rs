@@ -29,6 +29,10 @@ pub struct Said<'a> {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Applied {
     pub changed: bool,
+    /// Zones that are different now.
+    pub zones: Vec<ZoneId>,
+    /// Whether the sender was not known before; it does not know us either.
+    pub is_met: bool,
     pub refused: Vec<Reason>,
     pub events: Vec<Event>,
 }
@@ -61,24 +65,6 @@ pub fn apply(tx: &Tx<'_>, said: &Said<'_>, message: &wire::Message) -> rusqlite:
         },
     }
     Ok(taking.applied)
-}
-
-/// A change of this member's own making; refused ones are errors of the inner result.
-pub fn change_own(
-    tx: &Tx<'_>,
-    me: &PeerId,
-    change: Change,
-    now: Timestamp,
-) -> rusqlite::Result<Result<Option<ZoneId>, ZoneRefusal>> {
-    let mut chart = store::load(tx)?;
-    let changed = match chart.zones.change(me, change) {
-        Ok(changed) => changed,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    if let Some(id) = &changed {
-        store::save_zone(tx, &chart.zones, id, now)?;
-    }
-    Ok(Ok(changed))
 }
 
 /// The member has left; whoever was below it is below the one above now.
@@ -115,9 +101,11 @@ impl Taking<'_, '_> {
             self.applied.refused.push(Reason::NotItself { by: by.clone(), node });
             return Ok(());
         }
+        let was_known =
+            self.chart.hierarchy.get(by).is_some_and(|node| node.source == Source::Itself && !node.has_left());
         match self.hear(&discovery.node, Source::Itself)? {
             Heard::Stale | Heard::Full => return Ok(()),
-            Heard::New | Heard::Changed | Heard::Same => {}
+            Heard::New | Heard::Changed | Heard::Same => self.applied.is_met = !was_known,
         }
         for other in discovery.hierarchy.iter().filter(|node| node.agent_id != by.as_str() && !node.agent_id.is_empty())
         {
@@ -186,6 +174,7 @@ impl Taking<'_, '_> {
             Ok(Some(id)) => {
                 store::save_zone(self.tx, &self.chart.zones, &id, self.said.at)?;
                 self.tell("ORCHESTRATOR_ZONE_CHANGED", json!({"zone": id.as_str(), "by": self.said.by.as_str()}));
+                self.applied.zones.push(id);
             }
         }
         Ok(())
@@ -280,6 +269,14 @@ impl TryFrom<&wire::Zone> for Zone {
             members: peers(&wire.members),
             ..zone
         })
+    }
+}
+
+impl wire::ZoneChange {
+    /// `by` asks to become a member of `zone`.
+    pub fn question(zone: &Zone, by: &PeerId) -> Self {
+        let action = "join_request".to_owned();
+        Self { action, zone: wire_zone(zone, &Zones::default()), agent_id: by.to_string() }
     }
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::{PeerId, ZoneId};
-use crate::orchestrator::zone::{ZoneRefusal, Zones};
+use crate::orchestrator::zone::{PUBLIC, ZoneRefusal, Zones};
 
 /// A member as the roster knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +24,9 @@ pub struct Candidate {
     pub load: Option<u32>,
     /// Whether a model answers there; none when it does not say, which counts as yes.
     pub can_think: Option<bool>,
+    /// Whether only the one who is meant does what is asked: agents in Go do whatever they hear, so what is asked of one of them
+    /// in a zone is done outside of it too.
+    pub heeds_targets: bool,
 }
 
 /// What the task asks for.
@@ -101,7 +104,10 @@ pub fn choose(members: &[Candidate], zones: &Zones, need: &Need, now: Timestamp)
     let is_there = |member: &Candidate| !member.has_left && now.since(member.seen_at) <= need.silence_max;
     let there = narrowed(meant, is_there, NobodyReason::NobodyThere)?;
     let able = narrowed(there, |member| is_able(member, need), NobodyReason::NobodyAble)?;
-    let may = |member: &Candidate| zones.judge(need.zone.as_ref(), &need.requester, &member.id).is_ok();
+    let is_open = need.zone.as_ref().is_none_or(|zone| zone.as_str() == PUBLIC);
+    let may = |member: &Candidate| {
+        (is_open || member.heeds_targets) && zones.judge(need.zone.as_ref(), &need.requester, &member.id).is_ok()
+    };
     let allowed = narrowed(able, may, NobodyReason::NobodyAllowed)?;
     let left = narrowed(allowed, |member| !need.except.contains(&member.id), NobodyReason::NobodyLeft)?;
     let best = left.into_iter().min_by_key(|member| rank(member, need));
@@ -158,6 +164,7 @@ mod tests {
             capabilities: BTreeSet::new(),
             load: None,
             can_think: None,
+            heeds_targets: true,
         }
     }
 
@@ -203,6 +210,9 @@ mod tests {
         assert_eq!(chosen(&[member("a")], |need| need.skill = Some("cooking".to_owned())), Err("nobody_able"));
         assert_eq!(chosen(&[member("a")], zone("garage")), Err("nobody_allowed"));
         assert_eq!(chosen(&[member("b")], zone("garage")), Ok("b".to_owned()));
+        let deaf = Candidate { heeds_targets: false, ..member("b") };
+        assert_eq!(chosen(std::slice::from_ref(&deaf), zone("garage")), Err("nobody_allowed"));
+        assert_eq!(chosen(&[deaf], zone("public")), Ok("b".to_owned()));
         assert_eq!(chosen(&[member("a")], zone("nowhere")), Err("zone"));
         let refused = |need: &mut Need| need.except = BTreeSet::from([PeerId::from("a")]);
         assert_eq!(chosen(&[member("a")], refused), Err("nobody_left"));

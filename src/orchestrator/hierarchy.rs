@@ -41,6 +41,12 @@ pub enum Source {
     Another,
 }
 
+impl Node {
+    pub fn has_left(&self) -> bool {
+        self.status == LEFT
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Hierarchy {
     nodes: BTreeMap<PeerId, Node>,

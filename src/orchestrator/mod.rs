@@ -8,14 +8,19 @@
 //! Absent on purpose: Kafka, and the sending of tasks: `group` carries what is decided here. The role of a node decides nothing.
 
 mod apply;
+mod begin;
+mod change;
 mod choose;
 pub mod hierarchy;
 mod schema;
 mod store;
+pub mod view;
 pub mod wire;
 pub mod zone;
 
-pub use apply::{Applied, Said, apply, change_own, discovery, leave};
+pub use apply::{Applied, Said, apply, discovery, leave};
+pub use begin::begin;
+pub use change::change_own;
 pub use choose::{Candidate, Need, NobodyReason, choose};
 pub use schema::MIGRATIONS;
 pub use store::load;
@@ -31,13 +36,25 @@ pub struct Config {
     /// `orchestrator`, `worker` or `observer`; shown, nothing depends on it.
     pub role: String,
     pub zone: Option<ZoneId>,
+    /// Of that zone. When it is said here, it holds; else the zone begins as shared, and its owner may change it.
+    pub visibility: Option<Visibility>,
+    /// Who may come into that zone without asking. When somebody is named here, it holds.
+    pub allowed: Vec<PeerId>,
     pub parent: Option<PeerId>,
     pub endpoint: String,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { is_enabled: false, role: "worker".to_owned(), zone: None, parent: None, endpoint: String::new() }
+        Self {
+            is_enabled: false,
+            role: "worker".to_owned(),
+            zone: None,
+            visibility: None,
+            allowed: Vec::new(),
+            parent: None,
+            endpoint: String::new(),
+        }
     }
 }
 
@@ -61,7 +78,13 @@ impl Config {
     /// The zone that the configuration names, which KafClaw makes at start when nobody has it yet: shared, and this member's own.
     pub fn own_zone(&self, me: &PeerId, now: Timestamp) -> Option<zone::Zone> {
         let id = self.zone.clone().filter(|id| id.as_str() != zone::PUBLIC)?;
-        Some(zone::Zone::new(id, Visibility::Shared, me.clone(), now))
+        let zone = zone::Zone::new(id, self.visibility.unwrap_or(Visibility::Shared), me.clone(), now);
+        Some(zone::Zone { allowed: self.allowed.iter().cloned().collect(), ..zone })
+    }
+
+    /// Whether the configuration says how the zone is, so that nobody may say otherwise at run time.
+    pub fn states(&self, zone: &ZoneId) -> bool {
+        self.zone.as_ref() == Some(zone) && (self.visibility.is_some() || !self.allowed.is_empty())
     }
 }
 

@@ -133,6 +133,57 @@ fn what_this_member_says_is_what_another_one_learns() {
 }
 
 #[test]
+fn the_configuration_makes_this_members_zone_and_leaves_those_of_others_alone() {
+    let db = db();
+    let me = PeerId::from("hub-a");
+    let config = |zone: &str, visibility, allowed: &[&str]| Config {
+        is_enabled: true,
+        zone: Some(ZoneId::from(zone)),
+        visibility,
+        allowed: allowed.iter().map(|id| PeerId::from(*id)).collect(),
+        ..Config::default()
+    };
+    let start = |config: Config| {
+        let me = me.clone();
+        in_tx(&db, move |tx| begin(tx, &config, &me, "Hub", NOW));
+        chart(&db)
+    };
+    say(&db, "hub-b", Some(1), discover("hub-b", "", "", vec![zone_of("hub-b", "theirs", "private")]));
+    let theirs = start(config("theirs", Some(Visibility::Public), &[])).zones;
+    assert_eq!(theirs.get(&ZoneId::from("theirs")).expect("a zone").visibility, Visibility::Private);
+
+    let zone = |chart: &Chart| chart.zones.get(&ZoneId::from("garage")).cloned().expect("a zone");
+    let first = start(config("garage", None, &[]));
+    assert_eq!((zone(&first).visibility, zone(&first).owner), (Visibility::Shared, Some(me.clone())));
+    assert!(first.hierarchy.get(&me).is_some() && first.zones.is_allowed(&ZoneId::from("garage"), &me));
+    // What was changed at run time stays until the configuration says otherwise.
+    let changed = Zone { visibility: Visibility::Public, members: [PeerId::from("m")].into(), ..zone(&first) };
+    let by = me.clone();
+    in_tx(&db, move |tx| change_own(tx, &by, Change::Put(changed), NOW)).expect("changed");
+    assert_eq!(zone(&start(config("garage", None, &[]))).visibility, Visibility::Public);
+    let stated = zone(&start(config("garage", Some(Visibility::Private), &["hub-c"])));
+    assert_eq!((stated.visibility, stated.members.len(), stated.allowed.len()), (Visibility::Private, 1, 1));
+    assert!(config("garage", Some(Visibility::Private), &[]).states(&ZoneId::from("garage")));
+    assert!(!config("garage", None, &[]).states(&ZoneId::from("garage")));
+}
+
+#[test]
+fn whoever_speaks_for_the_first_time_is_met_once() {
+    let db = db();
+    let met = |seq: u64| say(&db, "a", Some(seq), discover("a", "", "", Vec::new())).is_met;
+    assert_eq!((met(1), met(2)), (true, false));
+    in_tx(&db, |tx| leave(tx, &PeerId::from("a")));
+    assert!(met(3), "it has been away");
+    let asked = wire::ZoneChange::question(
+        &Zone::new(ZoneId::from("z"), Visibility::Shared, PeerId::from("a"), NOW),
+        &PeerId::from("b"),
+    );
+    assert!(say(&db, "b", None, wire::Message::Zone(asked.clone())).zones.is_empty(), "nobody knows the zone");
+    say(&db, "a", Some(4), discover("a", "", "", vec![zone_of("a", "z", "shared")]));
+    assert_eq!(say(&db, "b", None, wire::Message::Zone(asked)).zones, [ZoneId::from("z")]);
+}
+
+#[test]
 fn a_member_that_leaves_is_passed_over() {
     let db = db();
     for (id, parent) in [("root", ""), ("mid", "root"), ("leaf", "mid")] {

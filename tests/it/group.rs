@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Gateway, Kafka, PATIENCE, Plan, eventually};
 
 /// A hub called `agent` in `group`, whose heartbeats come every 1.5 s.
-fn hub(agent: &str, group: &str, port: u16) -> Plan {
+pub fn hub(agent: &str, group: &str, port: u16) -> Plan {
     Plan::new()
         .with("KAFCLAW_GROUP_ENABLED", "true")
         .with("KAFCLAW_GROUP_GROUP_NAME", group)
@@ -20,14 +20,14 @@ fn status(gateway: &Gateway) -> Value {
     gateway.dashboard().get("/api/v1/group/status").json()
 }
 
-fn sees(gateway: &Gateway, agent: &str) -> bool {
+pub fn sees(gateway: &Gateway, agent: &str) -> bool {
     let members = gateway.dashboard().get("/api/v1/group/members").json();
     let is_it = |member: &Value| member["agent_id"] == agent && member["is_alive"] == true;
     members.as_array().is_some_and(|members| members.iter().any(is_it))
 }
 
-fn meet(one: &Gateway, other: &Gateway, names: [&str; 2]) {
-    eventually("both hubs see each other", PATIENCE, || sees(one, names[1]) && sees(other, names[0]));
+pub fn meet(one: &Gateway, other: &Gateway, names: [&str; 2]) {
+    eventually("both hubs see each other", PATIENCE * 2, || sees(one, names[1]) && sees(other, names[0]));
 }
 
 #[test]

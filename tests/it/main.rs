@@ -10,10 +10,12 @@ mod doors;
 mod fault;
 mod group;
 mod kafka;
+mod knowledge;
 mod lamp;
-mod membership;
 mod memory;
 mod openai;
+mod orchestrator;
+mod peers;
 mod service;
 mod support;
 #[path = "../ui/mod.rs"]

@@ -46,7 +46,7 @@ fn check_python(path: &str, text: &str) -> Vec<Finding> {
 
 /// Path and text of every script.
 fn scripts(root: &Path) -> Vec<(String, String)> {
-    let folders = ["scripts", ".ci"].map(|folder| root.join(folder));
+    let folders = ["scripts", ".ci", "tests/peers"].map(|folder| root.join(folder));
     let mut found = Vec::new();
     for path in folders
         .iter()

@@ -8,10 +8,10 @@ use crate::db::Db;
 use crate::domain::message::{DeliveryFailure, Outbound};
 use crate::domain::peer::AnswerStatus;
 use crate::domain::task::TaskStatus;
-use crate::group::membership::Membership;
+use crate::group::hub::Group;
 
 pub(in crate::app) struct GroupCourier {
-    pub membership: Membership,
+    pub group: Group,
     pub db: Db,
 }
 
@@ -32,9 +32,7 @@ impl Courier for GroupCourier {
                 // A question to a person of the house: the answer is still to come.
                 Some(TaskStatus::Pending | TaskStatus::Processing) | None => return Ok(()),
             };
-            // Who leaves gives back what it was asked: nobody waits for this any more.
-            let Some(group) = self.membership.current() else { return Ok(()) };
-            let stored = group.finished(task_id.clone(), outbound.content.clone(), outcome).await;
+            let stored = self.group.finished(task_id.clone(), outbound.content.clone(), outcome).await;
             stored.map_err(|error| failed(&error))
         })
     }

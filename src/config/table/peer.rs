@@ -39,6 +39,13 @@ pub const KEYS: &[Key] = &[
     flag("orchestrator.enabled", "false", "Whether tasks are shared out in the group."),
     text("orchestrator.role", "worker", "Part this node plays: orchestrator, worker or observer."),
     text("orchestrator.zoneId", "", "Zone this node belongs to."),
+    key(
+        "orchestrator.zoneVisibility",
+        Kind::OneOf(&["public", "shared", "private"]),
+        "",
+        "Who may use that zone when it is this node's own; blank begins with shared.",
+    ),
+    key("orchestrator.zoneAllowed", TEXTS, "", "Nodes that may come into that zone without asking."),
     text("orchestrator.parentId", "", "Node above this one."),
     key("orchestrator.endpoint", Kind::Url(WEB), "", "Address at which other nodes reach this one."),
     key("er1.url", Kind::Url(WEB), "", "Address of the ER1 memory service; blank for none."),

@@ -3,9 +3,11 @@
 use crate::base::clock::Timestamp;
 use crate::base::id::PeerId;
 use crate::db::Tx;
+use crate::domain::peer::Identity;
 use crate::group::inbox::Objection;
 use crate::group::onboarding::{self, Reply, Signed, Sponsor};
-use crate::group::wire::sign::{self, PublicKey};
+use crate::group::roster::{self, Heard};
+use crate::group::wire::sign::{self, PublicKey, Signer};
 use crate::group::wire::{Body, Head, Manifest, Message, Onboard, OnboardAction, Topic};
 
 use super::core::Core;
@@ -66,6 +68,27 @@ impl Core {
             onboarding::pin_claw(tx, claw, key, now)?;
         }
         Ok(judged)
+    }
+
+    /// Something was said in our name. What we say carries our signature; that somebody else uses the name, a person has to know.
+    pub(super) fn own_name(&self, tx: &Tx<'_>, message: &Message, value: &[u8], heard: Heard) -> rusqlite::Result<()> {
+        let Message { head, body: Body::Announce(announce), .. } = message else { return Ok(()) };
+        let Ok(identity) = Identity::try_from(announce.identity.clone()) else { return Ok(()) };
+        if identity.id != *self.me() {
+            return Ok(());
+        }
+        let topic = self.config.topics.name(&message.topic);
+        let is_ours = |signer: &Signer| sign::verify(&topic, value, &signer.public_key()).is_ok();
+        let fact = roster::Fact::Announced {
+            said: roster::Said::Heartbeat,
+            identity: Box::new(identity),
+            stamp: head.stamp.filter(|_| self.config.signer.as_ref().is_none_or(is_ours)),
+            key: None,
+            sent_at: None,
+            heard,
+        };
+        let steps = self.roster().next(fact, self.moment());
+        roster::apply(tx, &steps, self.group(), self.clock.now())
     }
 
     /// Somebody asks to be let in, or answers our challenge. What others say to each other is not ours.

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rusqlite::Connection;
+
 use crate::base::clock::Timestamp;
 use crate::base::id::{PeerId, ZoneId};
 use crate::db::{DbError, Tx};
@@ -11,8 +13,8 @@ use crate::group::connectivity::State;
 use crate::group::outbox::OutboxError;
 use crate::group::roster::{Life, Member, Standing};
 use crate::group::task::outgoing::SubmitError;
-use crate::group::task::{self, Direction, outgoing};
-use crate::group::wire::{Body, SkillName, Topic};
+use crate::group::task::{self, Direction, Status, outgoing};
+use crate::group::wire::{Body, Topic};
 use crate::orchestrator::{Candidate, Need, NobodyReason, choose};
 
 use super::Group;
@@ -33,15 +35,33 @@ pub struct Order {
     /// How often the work was handed on before it came here.
     pub depth: u32,
     pub answer_within: Option<Duration>,
+    pub patience: Patience,
+}
+
+/// What becomes of an order that nobody can take at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Patience {
+    /// It waits for whoever comes.
+    #[default]
+    Waits,
+    /// It is refused.
+    NowOrNever,
 }
 
 /// An order that was taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asked {
-    /// None when everybody is asked.
+    /// Its name for people; none when everybody is asked.
     pub member: Option<String>,
+    pub id: Option<PeerId>,
     /// Whether the one who is asked can be reached now.
     pub is_live: bool,
+}
+
+impl Order {
+    fn is_for_anybody(&self) -> bool {
+        self.skill.is_none() && self.zone.is_none()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +87,8 @@ impl AskError {
     /// Stable name for the API.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Unknown { .. } => "unknown_member",
-            Self::Ambiguous { .. } => "ambiguous_member",
+            Self::Unknown { .. } => "not_member",
+            Self::Ambiguous { .. } => "ambiguous",
             Self::Nobody(reason) => reason.code(),
             Self::Submit(SubmitError::TooDeep { .. }) => "too_deep",
             Self::Submit(SubmitError::Empty) => "empty",
@@ -90,8 +110,8 @@ impl Group {
         let core = &self.core;
         let known = task::load(tx, Direction::Outgoing, core.me(), &order.task_id)?;
         if let Some(known) = known {
-            let member = known.request.target.as_ref().map(ToString::to_string);
-            return Ok(Asked { member, is_live: self.is_online() });
+            let id = known.request.target;
+            return Ok(Asked { member: id.as_ref().map(ToString::to_string), id, is_live: self.is_online() });
         }
         let target = self.target(tx, order, now)?;
         let request = Request {
@@ -108,9 +128,9 @@ impl Group {
             skill: order.skill.clone(),
         };
         let (mut task, steps) = outgoing::submit(request, &core.config.task, now)?;
-        let is_hub = target.as_ref().is_some_and(|member| matches!(member.life, Some(Life::Epoch(_))));
+        let is_hub = target.as_ref().is_some_and(heeds_targets);
         let said = Said {
-            topic: self.topic_for(&task.request, is_hub),
+            topic: if is_hub { Topic::Direct } else { Topic::Requests },
             body: Body::Request(task.request.clone().into()),
             about: &order.task_id,
             to: task.request.target.as_ref(),
@@ -123,19 +143,29 @@ impl Group {
         let moment = core.moment();
         let is_live =
             self.is_online() && target.as_ref().is_none_or(|member| core.roster().is_alive(member.id(), moment));
-        Ok(Asked { member: target.map(|member| called(&member)), is_live })
+        let id = target.as_ref().map(|member| member.id().clone());
+        Ok(Asked { member: target.map(|member| called(&member)), id, is_live })
     }
 
     /// Told after the commit of [`Group::ask`].
     pub fn asked(&self) {
         self.core.queued.notify_one();
         self.core.due.notify_one();
-        self.core.widened.notify_one();
     }
 
-    /// A member's name for people.
-    pub fn called(&self, id: &PeerId) -> String {
-        self.core.roster().member(id).map_or_else(|| id.to_string(), called)
+    /// How a task that we asked for came out; none while it is open or unknown.
+    pub fn outcome(
+        &self,
+        conn: &Connection,
+        task_id: &str,
+    ) -> rusqlite::Result<Option<(Status, Option<String>, String)>> {
+        let task = task::load(conn, Direction::Outgoing, self.core.me(), task_id)?;
+        let closed = task.filter(|task| !task.status.is_open());
+        Ok(closed.map(|task| {
+            let who = task.responder.or(task.request.target);
+            let who = who.map(|id| self.core.roster().member(&id).map_or_else(|| id.to_string(), called));
+            (task.status, task.response, who.unwrap_or_else(|| "nobody".to_owned()))
+        }))
     }
 
     /// The house has answered a task of the group, or cannot; the same again changes nothing.
@@ -175,26 +205,17 @@ impl Group {
         Ok(is_known)
     }
 
-    /// Where a request is heard by whom it is for: hubs of this kind listen apart, and skills of others have topics.
-    fn topic_for(&self, request: &Request, is_hub: bool) -> Topic {
-        match request.skill.as_deref().and_then(SkillName::parse) {
-            _ if is_hub => Topic::Direct,
-            Some(skill) => {
-                self.core.skills.ask(skill.clone());
-                Topic::SkillRequests(skill)
-            }
-            None => Topic::Requests,
-        }
-    }
-
     /// Whom an order is for: the named one, however long it is away, else the best who is there.
     fn target(&self, tx: &Tx<'_>, order: &Order, now: Timestamp) -> Result<Option<Member>, AskError> {
         let core = &self.core;
         let roster = core.roster();
-        if !order.member.is_empty() {
-            return named(roster.members(), &order.member).map(Some);
-        }
         let chart = crate::orchestrator::load(tx)?;
+        if !order.member.is_empty() {
+            let member = named(roster.members(), &order.member)?;
+            let judged = chart.zones.judge(order.zone.as_ref(), core.me(), member.id());
+            judged.map_err(|source| NobodyReason::Zone { source })?;
+            return Ok(Some(member));
+        }
         let moment = core.moment();
         let candidates: Vec<Candidate> =
             roster.members().map(|member| candidate(member, roster.is_alive(member.id(), moment), now)).collect();
@@ -210,8 +231,8 @@ impl Group {
         };
         match choose(&candidates, &chart.zones, &need, now) {
             Ok(chosen) => Ok(roster.member(&chosen).cloned()),
-            // It waits for whoever comes.
-            Err(reason) if reason.may_pass() && order.skill.is_none() => Ok(None),
+            // It waits for whoever comes. What is asked in a zone is for nobody else's ears.
+            Err(reason) if order.patience == Patience::Waits && reason.may_pass() && order.is_for_anybody() => Ok(None),
             Err(reason) => Err(reason.into()),
         }
     }
@@ -227,13 +248,19 @@ fn candidate(member: &Member, is_alive: bool, now: Timestamp) -> Candidate {
         capabilities: identity.capabilities.iter().cloned().collect(),
         load: identity.load,
         can_think: identity.can_think,
+        heeds_targets: heeds_targets(member),
     }
 }
 
-/// A member's name for people.
+/// Whether it is a hub like this one, which leaves alone what is meant for others.
+fn heeds_targets(member: &Member) -> bool {
+    matches!(member.life, Some(Life::Epoch(_)))
+}
+
+/// A member's name for people; names that all have who chose none are no names.
 fn called(member: &Member) -> String {
     let name = member.identity.name.trim();
-    if name.is_empty() || name == "KafClaw" { member.id().to_string() } else { name.to_owned() }
+    if matches!(name, "" | "KafClaw" | "KafClaw Local") { member.id().to_string() } else { name.to_owned() }
 }
 
 /// The member that somebody means: by id, by name, or by a part of either that no other one has.

@@ -37,7 +37,7 @@ impl Hearing<'_, '_> {
             self.core.carry_out(self.tx, &mut task, steps, after)?;
             return Ok(None);
         }
-        let will = self.will(&request)?;
+        let will = self.will(head, &request)?;
         let rank = {
             let (roster, moment) = (self.core.roster(), self.core.moment());
             let others = roster.alive(moment).filter(|member| matches!(member.life, Some(roster::Life::Epoch(_))));
@@ -51,16 +51,18 @@ impl Hearing<'_, '_> {
         Ok(None)
     }
 
-    fn will(&self, request: &Request) -> rusqlite::Result<incoming::Will> {
-        let me = self.core.me();
+    fn will(&self, head: &Head, request: &Request) -> rusqlite::Result<incoming::Will> {
+        let me = &self.core.config.me;
         if request.content.trim().is_empty() {
             return Ok(incoming::Will::Unable("There is nothing to do in the request."));
         }
-        if request.skill.as_ref().is_some_and(|skill| !self.core.skills.is_offered(skill)) {
+        if request.skill.as_ref().is_some_and(|skill| !me.skills.contains(skill)) {
             return Ok(incoming::Will::Unable("This hub does not offer that skill."));
         }
         let chart = orchestrator::load(self.tx)?;
-        if chart.zones.judge(request.zone.as_ref(), &request.requester, me).is_err() {
+        // Whoever passes a request on has to be of its zone too.
+        let is_of_zone = |peer| chart.zones.judge(request.zone.as_ref(), peer, &me.id).is_ok();
+        if ![&request.requester, &head.sender].into_iter().all(is_of_zone) {
             return Ok(incoming::Will::Unable("The zone does not let you ask here."));
         }
         let open = task::open_len(self.tx, Direction::Incoming)?;

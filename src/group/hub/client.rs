@@ -18,11 +18,10 @@ use crate::link::kafka::{
     Address, Consumer, ConsumerConfig, OnTrouble, Outgoing, Producer, ProducerConfig, Reports, Start, TopicStart,
     Trouble,
 };
-use crate::orchestrator;
 
 use super::core::Core;
 use super::say::{Said, undone};
-use super::{hear, relay};
+use super::{hear, presence, relay};
 
 /// Announcements as old as this still tell who belongs to the group.
 const ROSTER_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -43,25 +42,13 @@ pub(super) struct Clients {
 
 struct Running {
     producer: Producer,
-    /// Whether nothing waits that could be sent.
-    idle: Arc<watch::Sender<bool>>,
+    announced: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    /// What is being said about ourselves: one thing at a time, the last one counts.
-    errand: Option<JoinHandle<()>>,
-}
-
-impl Running {
-    fn send_off(&mut self, errand: impl Future<Output = ()> + Send + 'static) {
-        if let Some(before) = self.errand.replace(tokio::spawn(errand)) {
-            before.abort();
-        }
-    }
 }
 
 impl Drop for Running {
-    // All of them hold the producer, which ends with its last holder.
     fn drop(&mut self) {
-        self.tasks.iter().chain(&self.errand).for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -90,14 +77,14 @@ impl Clients {
         let clock = self.core.clock.clone();
         let consumer =
             Consumer::start(&self.address, consumer_config, clock, self.on_trouble()).map_err(|error| chain(&error))?;
-        let idle = Arc::new(watch::Sender::new(false));
-        let link = (self.handle.watch(), idle.clone());
+        let (announced, is_announced) = watch::channel(false);
         let tasks = vec![
-            tokio::spawn(relay::run(self.core.clone(), producer.clone(), reports, link)),
+            tokio::spawn(relay::run(self.core.clone(), producer.clone(), reports, is_announced.clone())),
             tokio::spawn(hear::run(self.core.clone(), consumer, self.handle.clone())),
-            tokio::spawn(beat(self.core.clone(), producer.clone(), self.handle.clone())),
+            tokio::spawn(beat(self.core.clone(), producer.clone(), is_announced.clone(), self.handle.clone())),
+            tokio::spawn(presence::keep(self.core.clone(), producer.clone(), is_announced, self.handle.clone())),
         ];
-        Ok(Running { producer, idle, tasks, errand: None })
+        Ok(Running { producer, announced, tasks })
     }
 }
 
@@ -112,11 +99,15 @@ impl ClientFactory for Clients {
     }
 
     fn announce_join(&mut self, epoch: u64) {
-        let Some(running) = &mut self.running else { return };
+        let Some(running) = &self.running else { return };
         let (core, handle, producer) = (self.core.clone(), self.handle.clone(), running.producer.clone());
-        running.send_off(async move {
+        let announced = running.announced.clone();
+        tokio::spawn(async move {
             let fact = match join(&core, &producer).await {
-                Ok(()) => Fact::Joined { epoch },
+                Ok(()) => {
+                    let _ = announced.send(true);
+                    Fact::Joined { epoch }
+                }
                 Err(error) => {
                     tracing::warn!(error, "This hub could not be announced to the group.");
                     Fact::JoinFailed { epoch }
@@ -127,27 +118,24 @@ impl ClientFactory for Clients {
     }
 
     fn drain(&mut self, within: Duration) {
-        let Some(running) = &mut self.running else { return };
-        let (core, handle, producer) = (self.core.clone(), self.handle.clone(), running.producer.clone());
-        let idle = running.idle.clone();
-        running.send_off(async move {
-            // The last words were queued a moment ago; the relay looks once more.
-            idle.send_replace(false);
-            core.queued.notify_one();
-            let mut is_idle = idle.subscribe();
-            // What does not get away in time stays where it is.
-            let _ = tokio::time::timeout(within, is_idle.wait_for(|is_idle| *is_idle)).await;
-            producer.flush(within).await;
+        let (handle, producer) = (self.handle.clone(), self.running.as_ref().map(|running| running.producer.clone()));
+        tokio::spawn(async move {
+            if let Some(producer) = producer {
+                producer.flush(within).await;
+            }
             handle.tell(Fact::Drained).await;
         });
     }
 
     fn announce_leave(&mut self, _: u64) {
-        let Some(running) = &mut self.running else { return };
-        let (core, handle, producer) = (self.core.clone(), self.handle.clone(), running.producer.clone());
-        running.send_off(async move {
-            if let Err(error) = announce(&core, &producer, Action::Leave).await {
-                tracing::debug!(error, "The group was not told that this hub leaves.");
+        let (core, handle) = (self.core.clone(), self.handle.clone());
+        let producer = self.running.as_ref().map(|running| running.producer.clone());
+        tokio::spawn(async move {
+            if let Some(producer) = producer {
+                if let Err(error) = announce(&core, &producer, Action::Leave).await {
+                    tracing::debug!(error, "The group was not told that this hub leaves.");
+                }
+                presence::stop(&core, &producer).await;
             }
             handle.tell(Fact::Left).await;
         });
@@ -177,9 +165,9 @@ impl Clients {
 }
 
 /// Where the reading of each topic begins: state from its past, work from now on.
-pub(super) fn starts(core: &Core) -> Vec<TopicStart> {
+fn starts(core: &Core) -> Vec<TopicStart> {
     let request_age_max = core.config.bounds.request_age_max;
-    let names = core.topics_heard();
+    let names = core.config.topics.all();
     let start_of = |name: &str| match core.config.topics.parse(name) {
         Some(Topic::Announce | Topic::Roster | Topic::Orchestrator) => Start::Within(ROSTER_AGE_MAX),
         Some(Topic::Requests | Topic::SkillRequests(_) | Topic::Onboarding) => Start::Within(request_age_max),
@@ -200,29 +188,10 @@ async fn join(core: &Arc<Core>, producer: &Producer) -> Result<(), String> {
     announce(core, producer, Action::Join).await?;
     let shared = core.clone();
     let told = core.db.write(move |tx| {
-        let (me, now) = (shared.me().clone(), shared.clock.now());
-        if shared.config.orchestrator.is_enabled {
-            let chart = orchestrator::load(tx)?;
-            let node = shared.config.orchestrator.node(&me, &shared.config.me.name, now);
-            let discovery = orchestrator::discovery(&chart, &node);
-            let said = Said {
-                topic: Topic::Orchestrator,
-                body: Body::Orchestrator(orchestrator::wire::Message::Discovery(discovery)),
-                about: "",
-                to: None,
-                key: Some(me.as_str()),
-                deadline_at: None,
-            };
-            shared.say(tx, &said, now).map_err(undone)?;
-        }
-        shared.say_skills(tx, now)?;
+        let now = shared.clock.now();
+        shared.say_place(tx, now).map_err(undone)?;
         if shared.config.knowledge.is_enabled {
-            let context = shared.known(now);
             knowledge::reconnected(tx)?;
-            let identity = &shared.config.me;
-            let presence = knowledge::presence(&context, "active");
-            let capabilities = knowledge::capabilities(&context, &identity.capabilities, &identity.model);
-            shared.say_known(tx, vec![capabilities, presence], now).map_err(undone)?;
         }
         Ok(())
     });
@@ -258,7 +227,10 @@ const fn prefix(action: Action) -> &'static str {
 
 /// Heartbeats, regular and for whoever has just come; and the ageing of the roster. A heartbeat that nobody acknowledges tells
 /// that the way to the broker is lost, also where no connection has broken.
-async fn beat(core: Arc<Core>, producer: Producer, handle: Connectivity) {
+async fn beat(core: Arc<Core>, producer: Producer, mut announced: watch::Receiver<bool>, handle: Connectivity) {
+    if announced.wait_for(|is_announced| *is_announced).await.is_err() {
+        return;
+    }
     let mut status = handle.watch();
     loop {
         if status.wait_for(|status| matches!(status.state, State::Online { .. })).await.is_err() {

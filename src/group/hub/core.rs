@@ -19,12 +19,9 @@ use crate::group::task;
 use crate::group::wire::sign::Signer;
 use crate::group::wire::{self, Topics};
 use crate::knowledge;
-use crate::link::kafka::Address;
 use crate::orchestrator;
 
-use super::Parts;
 use super::port::House;
-use super::skills::Skills;
 
 /// This member, and how it behaves.
 #[derive(Clone, Debug)]
@@ -49,8 +46,6 @@ pub struct Config {
 
 pub(super) struct Core {
     pub config: Config,
-    pub address: Address,
-    pub lfs_proxy_url: String,
     pub db: Db,
     pub clock: Clock,
     pub house: Arc<dyn House>,
@@ -61,31 +56,21 @@ pub(super) struct Core {
     pub due: Notify,
     /// Somebody wants to know who is there.
     pub greet: Notify,
-    /// There are more topics to listen to.
-    pub widened: Notify,
-    pub skills: Skills,
     roster: Mutex<Roster>,
     gate: Mutex<Gate>,
     started: Instant,
 }
 
 impl Core {
-    pub(super) async fn load(parts: Parts) -> Result<Self, DbError> {
-        let Parts { db, clock, house, config, address, lfs_proxy_url, .. } = parts;
-        let (now, topics) = (clock.now(), config.topics.clone());
-        let skills = Skills::new(&config.me.skills);
-        let (offered, me) = (skills.with_topics(), config.me.id.clone());
-        let epoch_at_start = db.write(move |tx| {
-            let group = topics.group().as_str();
-            roster::part_from_others(tx, group, now)?;
-            outbox::drop_foreign(tx, |topic| topics.parse(topic).is_some(), now)?;
-            for skill in &offered {
-                roster::register_skill(tx, group, skill.as_str(), &me, now)?;
-            }
+    pub(super) async fn load(db: Db, clock: Clock, house: Arc<dyn House>, config: Config) -> Result<Self, DbError> {
+        let members = db.read(roster::load).await?;
+        let now = clock.now();
+        let (me, place) = (config.me.clone(), config.orchestrator.clone());
+        let begun = db.write(move |tx| {
+            orchestrator::begin(tx, &place, &me.id, &me.name, now)?;
             outbox::begin_epoch(tx, now)
         });
-        let epoch_at_start = epoch_at_start.await?;
-        let members = db.read(roster::load).await?;
+        let epoch_at_start = begun.await?;
         let roster_config = roster::Config { heartbeat: config.heartbeat, ..roster::Config::of(config.me.id.clone()) };
         Ok(Self {
             roster: Mutex::new(Roster::new(roster_config, epoch_at_start, members)),
@@ -94,10 +79,6 @@ impl Core {
             queued: Notify::new(),
             due: Notify::new(),
             greet: Notify::new(),
-            widened: Notify::new(),
-            skills,
-            address,
-            lfs_proxy_url,
             config,
             db,
             clock,
@@ -137,18 +118,19 @@ impl Core {
         self.roster().alive(self.moment()).count() + 1
     }
 
-    /// What judging knowledge needs.
+    /// What judging knowledge needs. Whoever has not left may vote, also while it cannot be reached: a hub that is cut off does not
+    /// decide alone.
     pub(super) fn known(&self, now: Timestamp) -> knowledge::Context<'_> {
-        knowledge::Context { config: &self.config.knowledge, pool: self.alive_len(), now }
+        let others = self.roster().members().filter(|member| member.standing != roster::Standing::Left).count();
+        knowledge::Context { config: &self.config.knowledge, pool: others + 1, now }
     }
 
     /// What is announced now.
     pub(super) fn identity(&self, load: u32) -> Identity {
         Identity {
             load: Some(load),
-            can_think: Some(*self.house.can_think().borrow()),
+            can_think: Some(self.house.can_think()),
             public_key: self.config.signer.as_ref().map(|signer| signer.public_key().to_text()),
-            skills: self.skills.offered(),
             ..self.config.me.clone()
         }
     }

@@ -23,7 +23,6 @@ use crate::link::kafka::{Consumer, Payload, Record};
 use crate::orchestrator;
 use crate::timeline;
 
-use super::client;
 use super::convert;
 use super::core::Core;
 use super::say::undone;
@@ -39,11 +38,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 pub(super) async fn run(core: Arc<Core>, mut consumer: Consumer, handle: Connectivity) {
     let began = core.clock.now();
     let mut heard = Vec::new();
-    loop {
-        tokio::select! {
-            count = consumer.next_many(&mut heard, AT_ONCE_MAX) => if count == 0 { break },
-            () = core.widened.notified() => consumer.also(client::starts(&core)),
-        }
+    while consumer.next_many(&mut heard, AT_ONCE_MAX).await > 0 {
         let mut records = Vec::with_capacity(heard.len());
         for one in heard.drain(..) {
             match one {
@@ -130,7 +125,8 @@ impl Hearing<'_, '_> {
                         self.apply(message, how, after)?;
                     }
                     Verdict::Refused(objection) => self.tell_refused(message, objection, after)?,
-                    Verdict::Own | Verdict::Duplicate | Verdict::NotForUs => {}
+                    Verdict::Own => self.core.own_name(self.tx, &message, value, self.heard(record))?,
+                    Verdict::Duplicate | Verdict::NotForUs => {}
                 }
             }
             Ok(wire::Received::Knowledge(message)) => self.know(&mut received, &message, value, after)?,
@@ -238,6 +234,8 @@ impl Hearing<'_, '_> {
                 for event in &applied.events {
                     timeline::append(self.tx, event)?;
                 }
+                let is_live = how.heard == Heard::Live;
+                after.queued |= self.core.answer_place(self.tx, &applied, is_live, self.now)?;
                 (!applied.changed && !applied.refused.is_empty()).then_some(Objection::Forbidden.as_str())
             }
             Body::Roster(manifest) => {

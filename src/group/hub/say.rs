@@ -3,10 +3,11 @@
 use crate::base::clock::Timestamp;
 use crate::base::id::PeerId;
 use crate::db::Tx;
-use crate::domain::record::Record;
+use crate::domain::record::{Record, Stamp};
 use crate::group::outbox::{self, Appended, OutboxError};
 use crate::group::wire::{Body, Topic};
 use crate::knowledge;
+use crate::knowledge::wire::{Kind, Message};
 
 use super::core::Core;
 
@@ -45,22 +46,28 @@ impl Core {
         outgoing: Vec<knowledge::Outgoing>,
         now: Timestamp,
     ) -> Result<(), OutboxError> {
-        for knowledge::Outgoing { kind, key, mut message } in outgoing {
-            let topic = Topic::Knowledge(kind);
-            let name = self.config.topics.name(&topic);
+        for knowledge::Outgoing { kind, key, message } in outgoing {
             let stamp = outbox::next_stamp(tx)?;
-            message.head.stamp = Some(stamp);
+            let (topic, value) = self.known_record(kind, message, stamp);
             let record = Record {
-                value: self.sealed(knowledge::wire::encode(&message), &name),
-                topic: name,
+                topic,
                 key: Some(key),
-                class: topic.class(),
+                value,
+                class: Topic::Knowledge(kind).class(),
                 deadline_at: None,
                 stamp: Some(stamp),
             };
             outbox::append(tx, &record, &self.config.limits, now)?;
         }
         Ok(())
+    }
+
+    /// Topic and record of a message about knowledge. The stamp tells others that this is a hub like them, which can compare.
+    pub(super) fn known_record(&self, kind: Kind, message: Message, stamp: Stamp) -> (String, Vec<u8>) {
+        let head = knowledge::wire::Head { stamp: Some(stamp), ..message.head };
+        let topic = self.config.topics.name(&Topic::Knowledge(kind));
+        let value = self.sealed(knowledge::wire::encode(&Message { head, ..message }), &topic);
+        (topic, value)
     }
 }
 

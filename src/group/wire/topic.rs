@@ -177,6 +177,10 @@ impl Topics {
         &self.group
     }
 
+    pub fn knowledge(&self) -> &knowledge::Topics {
+        &self.knowledge
+    }
+
     pub fn name(&self, topic: &Topic) -> String {
         let prefix = &self.prefix;
         match (topic, topic.suffix()) {
@@ -279,6 +283,25 @@ mod tests {
         let group = GroupName::parse("home.upstairs").expect("a name");
         let topics = Topics::new(group, knowledge::Topics::of_group("k"));
         assert_eq!(topics.parse("group.home.upstairs.requests"), Some(Topic::Requests));
+    }
+
+    #[test]
+    fn every_topic_has_the_class_of_what_is_said_there() {
+        let topics = topics();
+        for (name, class) in [
+            ("group.g1.announce", Class::Control),
+            ("group.g1.requests", Class::Request),
+            ("group.g1.skill.weather.requests", Class::Request),
+            ("group.g1.skill.weather.responses", Class::Answer),
+            ("group.g1.tasks.status", Class::Answer),
+            ("group.g1.direct", Class::Answer),
+            ("group.g1.observe.audit", Class::Audit),
+            ("group.kafclaw.knowledge.presence", Class::Control),
+            ("group.kafclaw.knowledge.facts", Class::Knowledge),
+            ("group.kafclaw.knowledge.sync", Class::Knowledge),
+        ] {
+            assert_eq!(topics.parse(name).map(|topic| topic.class()), Some(class), "{name}");
+        }
     }
 
     #[test]

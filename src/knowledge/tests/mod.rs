@@ -49,7 +49,9 @@ impl Replica {
 
     fn propose(&self, tags: &[&str]) -> Result<Outgoing, PublishRefusal> {
         let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        self.tx(move |tx, context| propose(tx, context, "Title", "A statement.", &tags))
+        let (title, statement) = ("Title".to_owned(), "A statement.".to_owned());
+        let draft = ProposalDraft { title, statement, tags, ..ProposalDraft::default() };
+        self.tx(move |tx, context| propose(tx, context, &draft))
     }
 
     fn vote(&self, proposal: &str, word: VoteWord) -> Result<Vec<Outgoing>, PublishRefusal> {

@@ -7,8 +7,8 @@ mod payload;
 mod topic;
 
 pub use payload::{
-    Ballot, Capabilities, Decision, Digest, DigestEnd, DigestEntry, Fact, Outcome, Presence, Proposal, Vote, VoteWord,
-    Want,
+    Ballot, Capabilities, Decision, Digest, DigestEnd, DigestEntry, Fact, Outcome, Presence, Proposal, TAGS_LEN_MAX,
+    Vote, VoteWord, Want,
 };
 pub use topic::{Kind, Topics};
 

@@ -126,8 +126,9 @@ impl Plan {
 }
 
 pub struct Gateway {
-    plan: Plan,
+    /// Before the home: what it said is in there.
     process: Process,
+    plan: Plan,
     chat: Option<Door>,
     dashboard: Option<Door>,
 }

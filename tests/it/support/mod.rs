@@ -9,6 +9,7 @@ mod lamp;
 mod model;
 mod models;
 mod mqtt;
+mod peer;
 mod process;
 mod wait;
 
@@ -21,6 +22,7 @@ pub use lamp::Lamp;
 pub use model::FakeModel;
 pub use models::TALKER;
 pub use mqtt::{Heard, Mqtt};
+pub use peer::{ForeignPeer, ask_from_a_shell};
 pub use wait::{eventually, wait_for};
 
 use std::time::Duration;
