@@ -60,6 +60,81 @@ need_build() {
     fi
 }
 
+# Python's pip, which carries libraries and tools that Debian does not have.
+need_pip() {
+    { has python3 && python3 -m pip --version >/dev/null 2>&1; } || install_packages python3 python3-pip
+}
+
+# Rust's own library for the machine $1, such as aarch64-unknown-linux-gnu.
+need_rust_for() {
+    [ ! -d "$(rustc --print sysroot)/lib/rustlib/$1" ] || return 0
+    has rustup || { say "Please install Rust's library for $1 and try again."; exit 1; }
+    rustup target add "$1" >&2
+}
+
+# Zig, a C compiler and linker for other machines and for old C libraries, and cargo-zigbuild, which has cargo use it: out of pip's
+# wheels, into the cache; ZIG is their folder afterwards, and cargo knows `zigbuild`.
+need_zig() {
+    zig_version=0.15.2
+    zigbuild_version=0.24.0
+    ZIG=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/zig-$zig_version-$zigbuild_version
+    CARGO_ZIGBUILD_ZIG_PATH=$ZIG/ziglang/zig
+    PATH=$PATH:$ZIG/bin
+    export PATH ZIG CARGO_ZIGBUILD_ZIG_PATH
+    [ ! -d "$ZIG" ] || return 0
+    need_pip
+    say "Fetching Zig $zig_version and cargo-zigbuild $zigbuild_version ..."
+    rm -rf "$ZIG.new"
+    mkdir -p "$ZIG.new"
+    cat >"$ZIG.new/pins" <<END
+ziglang==$zig_version \\
+    --hash=sha256:806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0e172fac130 \\
+    --hash=sha256:edc0aa60ec964a4cf462d40f68d7de242ddf37fd9a80f2afaee6397059463230
+cargo-zigbuild==$zigbuild_version \\
+    --hash=sha256:484412e39e4c6039474535ce97ee75a22bab22d58233056f8ec8a8f9034bb957 \\
+    --hash=sha256:6942e4320f7b05d8fb29e0a8ce5670bcbb3d254275100b85b5b7c86552f9a744
+END
+    python3 -m pip install --quiet --no-deps --only-binary :all: --require-hashes --no-warn-script-location \
+        --target "$ZIG.new" --requirement "$ZIG.new/pins" >&2 ||
+        { say "Please install Zig $zig_version and cargo-zigbuild $zigbuild_version, and let the PATH name both."; exit 1; }
+    mv "$ZIG.new" "$ZIG"
+}
+
+# What scripts/image.sh works with. None of it mounts anything.
+need_image() {
+    missing=
+    for pair in mmdebstrap:mmdebstrap mcopy:mtools sgdisk:gdisk mkfs.vfat:dosfstools mke2fs:e2fsprogs grub-mkimage:grub-common \
+        grub-editenv:grub-common rauc:rauc mksquashfs:squashfs-tools bmaptool:bmap-tools cpio:cpio depmod:kmod zstd:zstd \
+        systemd-sysusers:systemd openssl:openssl python3:python3; do
+        has "${pair%:*}" || missing="$missing ${pair#*:}"
+    done
+    [ "$(id -u)" -eq 0 ] || has fakeroot || missing="$missing fakeroot uidmap"
+    # shellcheck disable=SC2086 # A list of words.
+    [ -z "$missing" ] || install_packages $missing
+}
+
+# Programs for ARM run here as if they were this machine's: the kernel is told once, until the next start.
+need_emulation() {
+    [ "$(uname -m)" != aarch64 ] || return 0
+    [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || return 0
+    has qemu-aarch64-static || install_packages qemu-user-static
+    [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ] || return 0
+    as_root=
+    [ "$(id -u)" -eq 0 ] || as_root=sudo
+    say "Telling the kernel about programs for ARM ..."
+    # shellcheck disable=SC2086 # Nothing, or the one word sudo.
+    { [ -e /proc/sys/fs/binfmt_misc/register ] || $as_root mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc; } &&
+        $as_root sh -c 'cat /usr/lib/binfmt.d/qemu-aarch64.conf >/proc/sys/fs/binfmt_misc/register' ||
+        { say "Please let binfmt_misc run programs for ARM with qemu-aarch64-static."; exit 1; }
+}
+
+# A whole ARM machine in software, with both kinds of firmware.
+need_machine() {
+    { has qemu-system-aarch64 && [ -e /usr/share/AAVMF/AAVMF_CODE.fd ] && [ -e /usr/lib/u-boot/qemu_arm64/u-boot.bin ]; } ||
+        install_packages qemu-system-arm qemu-efi-aarch64 ipxe-qemu u-boot-qemu
+    has ssh || install_packages openssh-client
+}
+
 need_broker() {
     has mosquitto || install_packages mosquitto mosquitto-clients
 }
@@ -76,7 +151,7 @@ need_onnxruntime() {
     ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$place/libonnxruntime.so}
     export ORT_DYLIB_PATH
     [ ! -e "$ORT_DYLIB_PATH" ] || return 0
-    { has python3 && python3 -m pip --version >/dev/null 2>&1; } || install_packages python3 python3-pip
+    need_pip
     say "Fetching ONNX Runtime $version ..."
     machine=$(uname -m)
     rm -rf "$place.new"

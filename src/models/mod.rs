@@ -68,7 +68,10 @@ pub fn bundled_folders(program: Option<&Path>) -> Vec<PathBuf> {
         folders.push(folder.join("../share/kafclaw/models"));
     }
     folders.push(PathBuf::from("/usr/share/kafclaw/models"));
-    folders.push(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models")));
+    // What is built for boards knows no checkout.
+    if option_env!("KAFCLAW_DIST").is_none() {
+        folders.push(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/models")));
+    }
     folders
 }
 

@@ -1,0 +1,139 @@
+#!/bin/sh
+# What the steps share: where Debian's packages come from, and how files get into the image.
+# Read with `.`, of no use alone.
+set -eu
+
+# Lines of an apt sources list: a mirror that keeps days (KAFCLAW_SNAPSHOT, with @ for the day), any mirror (KAFCLAW_MIRROR and,
+# for security fixes, KAFCLAW_SECURITY_MIRROR), else the mirrors that this machine's own apt uses.
+debian_sources() {
+    signed='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
+    mirror=${KAFCLAW_MIRROR:-}
+    security=${KAFCLAW_SECURITY_MIRROR:-}
+    if [ -n "${KAFCLAW_SNAPSHOT:-}" ]; then
+        mirror=$(echo "$KAFCLAW_SNAPSHOT" | sed "s|@|debian/$SNAPSHOT|")
+        security=$(echo "$KAFCLAW_SNAPSHOT" | sed "s|@|debian-security/$SNAPSHOT|")
+    fi
+    if [ -n "$mirror" ]; then
+        echo "deb $signed $mirror $SUITE main"
+        [ -z "$security" ] || echo "deb $signed $security $SUITE-security main"
+        return
+    fi
+    # shellcheck disable=SC2016 # Fields of apt's, not ours.
+    found=$(apt-get indextargets 'Created-By: Packages' 'Origin: Debian' --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' |
+        grep -E "^[^ ]+ $SUITE(-security|-updates)? main$" | sort -u | sed "s|^|deb $signed |")
+    [ -n "$found" ] || { say "This machine's apt knows no mirror of Debian $SUITE: please name one with KAFCLAW_MIRROR."; exit 1; }
+    echo "$found"
+}
+
+# apt for the board's architecture, with lists of its own; nothing of this machine's apt changes.
+board_apt() {
+    apt_home=$CACHE/apt
+    mkdir -p "$apt_home/lists/partial" "$apt_home/archives/partial"
+    debian_sources >"$apt_home/sources.list"
+    : >"$apt_home/status"
+    command=$1
+    shift
+    "$command" -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State="$apt_home" -o Dir::State::status="$apt_home/status" \
+        -o Dir::Cache="$apt_home" -o Dir::Etc::sourcelist="$apt_home/sources.list" -o Dir::Etc::sourceparts=- \
+        -o APT::Sandbox::User= -o DPkg::Post-Invoke::= -o APT::Update::Post-Invoke::= "$@"
+}
+
+# Folder that the package $1 of the board's architecture is unpacked in, printed; fetched when it is not there.
+unpacked() {
+    place=$CACHE/packages/$1-$SNAPSHOT
+    if [ ! -d "$place" ]; then
+        [ -n "$(find "$CACHE/apt/lists" -name '*Packages*' -mtime -1 2>/dev/null)" ] || board_apt apt-get update >&2
+        rm -rf "$place.new"
+        mkdir -p "$place.new/files"
+        (cd "$place.new" && board_apt apt-get download "$1" >&2)
+        dpkg-deb -x "$place.new/"*.deb "$place.new/files"
+        dpkg-deb -f "$place.new/"*.deb Package Version Source >"$place.new/about"
+        rm "$place.new/"*.deb
+        mv "$place.new" "$place"
+    fi
+    echo "$place/files"
+}
+
+# Lays the folder $1 over the folder $2, as files that belong to root and that a program or everybody may read.
+overlay() {
+    [ -d "$1" ] || return 0
+    (cd "$1" && find . ! -name .gitkeep | LC_ALL=C sort) | while read -r name; do
+        if [ -L "$1/$name" ]; then
+            ln -sfn "$(readlink "$1/$name")" "$2/$name"
+        elif [ -d "$1/$name" ]; then
+            mkdir -p "$2/$name"
+        elif [ -x "$1/$name" ]; then
+            install -m 755 "$1/$name" "$2/$name"
+        else
+            install -m 644 "$1/$name" "$2/$name"
+        fi
+    done
+}
+
+# The lines of a list without comments, up to the first word.
+listed() {
+    sed 's/[ \t]*#.*//; /^$/d' "$1"
+}
+
+# A number that is the same on every machine, for ids of file systems and partitions: $1 says which.
+fixed_uuid() {
+    echo "$PRODUCT $BOARD $1" | sha256sum | sed 's/^\(.\{8\}\)\(.\{4\}\).\(.\{3\}\).\(.\{3\}\)\(.\{12\}\).*/\1-\2-4\3-8\4-\5/'
+}
+
+# File of ONNX Runtime for processors of the kind $1, printed; out of pip's wheel.
+onnxruntime_for() {
+    library=$CACHE/onnxruntime-$ONNXRUNTIME-$1.so
+    if [ ! -e "$library" ]; then
+        need_pip
+        rm -rf "$library.new"
+        python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 --implementation cp --abi cp311 \
+            --platform "manylinux_2_27_$1" --platform "manylinux_2_28_$1" --dest "$library.new" "onnxruntime==$ONNXRUNTIME" >&2
+        echo "$ONNXRUNTIME_SHA256  $(ls "$library.new"/*.whl)" | sha256sum --check --quiet >&2
+        python3 -m zipfile -e "$library.new"/*.whl "$library.new"
+        mv "$library.new/onnxruntime/capi/libonnxruntime.so.$ONNXRUNTIME" "$library"
+        rm -rf "$library.new"
+    fi
+    echo "$library"
+}
+
+# File of the certificate that updates must be signed under, printed. Whoever hands out images names a real one (KAFCLAW_UPDATE_CA, and
+# KAFCLAW_UPDATE_CERT and KAFCLAW_UPDATE_KEY to sign with); else this machine gets one of its own, once.
+update_keyring() {
+    if [ -n "${KAFCLAW_UPDATE_CA:-}" ]; then
+        echo "$KAFCLAW_UPDATE_CA"
+        return
+    fi
+    keys=$CACHE/keys
+    if [ ! -e "$keys/update.pem" ]; then
+        rm -rf "$keys.new"
+        mkdir -p "$keys.new"
+        chmod 700 "$keys.new"
+        # Valid from a day that every clock has passed: devices without a network live in their image's past.
+        (
+            cd "$keys.new"
+            : >index
+            cat >config <<END
+[ca]
+default_ca = own
+[own]
+database = index
+new_certs_dir = .
+rand_serial = yes
+default_md = sha256
+policy = any
+x509_extensions = signer
+[any]
+commonName = supplied
+[signer]
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,digitalSignature,keyCertSign
+END
+            openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout update.key -subj "/CN=KafClaw updates of this builder" \
+                -out request 2>/dev/null
+            openssl ca -batch -config config -selfsign -keyfile update.key -in request -out update.pem -notext \
+                -startdate 20200101000000Z -enddate 20600101000000Z 2>/dev/null
+        )
+        mv "$keys.new" "$keys"
+    fi
+    echo "$keys/update.pem"
+}

@@ -1,0 +1,87 @@
+#!/bin/sh
+# Builds the program for ARM boards, for who makes an image or installs it on one: target/dist/kafclaw, for every board there is.
+# `--with zig` (the default) needs nothing but glibc 2.27 and libsystemd 237 on the board; `--with gcc` is made by the compiler of
+# this system and needs a glibc as new as its own; `--with cross` is zig's in a container. What is built (in CARGO_TARGET_DIR) and what
+# was built before from the same sources is kept in the cache.
+set -eu
+
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+
+usage() {
+    sed -n '2,5s/^# //p' "$0" >&2
+    exit 64
+}
+
+target=aarch64-unknown-linux-gnu
+glibc=2.27
+libsystemd=237
+with=zig
+case $* in
+'') ;;
+'--with zig' | '--with gcc' | '--with cross') with=$2 ;;
+*) usage ;;
+esac
+dist=$PWD/target/dist
+
+# Everything that the program is made of, as one number.
+inputs() {
+    {
+        rustc -V
+        echo "$with $glibc $libsystemd"
+        find Cargo.toml Cargo.lock .cargo src models/manifest.toml scripts/build.sh image/systemd-stub -type f | LC_ALL=C sort |
+            while read -r file; do sha256sum "$file"; done
+    } | sha256sum | cut -c 1-16
+}
+
+# Paths of this machine have no place in the program, or it would be another one on every machine.
+prefixes="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/kafclaw"
+CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS=$prefixes
+CFLAGS_aarch64_unknown_linux_gnu="-DSQLITE_VEC_ENABLE_NEON -I$PWD/.cargo/include -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo \
+-fno-asynchronous-unwind-tables -fno-unwind-tables"
+KAFCLAW_DIST=1
+SYSTEMD_LIB_DIR=$CARGO_TARGET_DIR/libsystemd-$libsystemd
+SYSTEMD_LIBS=systemd
+export SYSTEMD_LIB_DIR SYSTEMD_LIBS CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS CFLAGS_aarch64_unknown_linux_gnu KAFCLAW_DIST
+
+say "1/3 Looking for a compiler ..."
+need_build
+need_rust_for "$target"
+case $with in
+zig) need_zig ;;
+gcc) has aarch64-linux-gnu-g++ || install_packages g++-aarch64-linux-gnu libc6-dev-arm64-cross ;;
+cross)
+    has docker || has podman || { say "cross works in containers: please install docker or podman, or use --with zig."; exit 1; }
+    has cross || { say "Please install it (cargo install cross --locked), or use --with zig."; exit 1; }
+    ;;
+esac
+
+kept=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/dist/$(inputs)
+if [ ! -e "$kept/kafclaw" ]; then
+    say "2/3 Building (in $CARGO_TARGET_DIR, about a quarter of an hour from nothing) ..."
+    case $with in
+    zig)
+        image/systemd-stub "$libsystemd" "$SYSTEMD_LIB_DIR" "$CARGO_ZIGBUILD_ZIG_PATH" cc -target "aarch64-linux-gnu.$glibc"
+        cargo zigbuild --locked --profile dist --bin kafclaw --target "$target.$glibc" >&2
+        ;;
+    gcc)
+        image/systemd-stub "$libsystemd" "$SYSTEMD_LIB_DIR" aarch64-linux-gnu-gcc
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc cargo build --locked --profile dist --bin kafclaw --target "$target" >&2
+        ;;
+    cross)
+        CROSS_CONFIG=$PWD/cross.toml cross build --locked --profile dist --bin kafclaw --target "$target" >&2
+        ;;
+    esac
+    mkdir -p "$kept"
+    cp "$CARGO_TARGET_DIR/$target/dist/kafclaw" "$kept/new"
+    mv "$kept/new" "$kept/kafclaw"
+else
+    say "2/3 The same sources were built before."
+fi
+
+say "3/3 Looking at what it needs on the board ..."
+mkdir -p "$dist"
+cp "$kept/kafclaw" "$dist/kafclaw"
+say "  $(readelf -d "$dist/kafclaw" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')"
+say "  $(wc -c <"$dist/kafclaw") bytes"
+printf '%s\n' "$dist/kafclaw"
