@@ -3,6 +3,7 @@
 //! Every rule is a function from the [`Repo`] to findings with file and line. Beside the test that holds the real house to the
 //! rule stands one that shows the rule an offender, so that no rule can pass because it looks at nothing.
 
+mod boards;
 mod faults;
 mod floors;
 mod lexer;

@@ -1,0 +1,17 @@
+#!/bin/sh
+# The update that brings a slot to the same state: a signed RAUC bundle
+# A step of scripts/image.sh, which sets what is written in capitals here and shows people the line above.
+set -eu
+
+. scripts/need.sh
+. image/steps/lib.sh
+
+bundle=$WORK/bundle
+rm -rf "$bundle"
+mkdir -p "$bundle"
+ln "$WORK/root.ext4" "$bundle/root.ext4"
+sed "s/@COMPATIBLE@/$COMPATIBLE/; s/@VERSION@/$VERSION/; s/@BUILD@/$SNAPSHOT/" image/ota/manifest.raucm >"$bundle/manifest.raucm"
+rm -f "$OUT/$NAME.raucb"
+keyring=$(update_keyring)
+rauc bundle --cert="${KAFCLAW_UPDATE_CERT:-$CACHE/keys/update.pem}" --key="${KAFCLAW_UPDATE_KEY:-$CACHE/keys/update.key}" \
+    --keyring="$keyring" "$bundle" "$OUT/$NAME.raucb" >&2

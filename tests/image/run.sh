@@ -1,0 +1,13 @@
+#!/bin/sh
+# Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
+# `run.sh program` stops after the program. What takes long (cross build, packages) is kept in the user's cache by the hash of its
+# inputs, so that a second run is minutes.
+set -eu
+
+cd "$(dirname "$0")/../.."
+program=$(scripts/build.sh)
+tests/image/floors.sh "$program"
+tests/image/smoke.sh "$program"
+[ "${1:-}" != program ] || exit 0
+scripts/image.sh qemu-aarch64 >/dev/null
+tests/image/boot.sh uefi
