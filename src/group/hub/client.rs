@@ -21,7 +21,7 @@ use crate::link::kafka::{
 
 use super::core::Core;
 use super::say::{Said, undone};
-use super::{hear, presence, relay};
+use super::{hear, place, presence, relay};
 
 /// Announcements as old as this still tell who belongs to the group.
 const ROSTER_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -83,6 +83,7 @@ impl Clients {
             tokio::spawn(hear::run(self.core.clone(), consumer, self.handle.clone())),
             tokio::spawn(beat(self.core.clone(), producer.clone(), is_announced.clone(), self.handle.clone())),
             tokio::spawn(presence::keep(self.core.clone(), producer.clone(), is_announced, self.handle.clone())),
+            tokio::spawn(place::tell(self.core.clone())),
         ];
         Ok(Running { producer, announced, tasks })
     }

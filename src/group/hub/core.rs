@@ -56,6 +56,8 @@ pub(super) struct Core {
     pub due: Notify,
     /// Somebody wants to know who is there.
     pub greet: Notify,
+    /// Others have to hear where this member stands.
+    pub place: Notify,
     roster: Mutex<Roster>,
     gate: Mutex<Gate>,
     started: Instant,
@@ -79,6 +81,7 @@ impl Core {
             queued: Notify::new(),
             due: Notify::new(),
             greet: Notify::new(),
+            place: Notify::new(),
             config,
             db,
             clock,

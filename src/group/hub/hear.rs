@@ -43,7 +43,9 @@ pub(super) async fn run(core: Arc<Core>, mut consumer: Consumer, handle: Connect
         for one in heard.drain(..) {
             match one {
                 crate::link::kafka::Heard::Ready { missing } => {
-                    if !missing.is_empty() {
+                    if missing.is_empty() {
+                        tracing::debug!("Every topic of the group is read.");
+                    } else {
                         tracing::info!(error = missing.join(", "), "Topics of the group are not there yet.");
                     }
                     handle.tell(Fact::Hearing(true)).await;
@@ -235,7 +237,7 @@ impl Hearing<'_, '_> {
                     timeline::append(self.tx, event)?;
                 }
                 let is_live = how.heard == Heard::Live;
-                after.queued |= self.core.answer_place(self.tx, &applied, is_live, self.now)?;
+                after.place |= self.core.has_to_tell(self.tx, &applied, is_live)?;
                 (!applied.changed && !applied.refused.is_empty()).then_some(Objection::Forbidden.as_str())
             }
             Body::Roster(manifest) => {

@@ -1,6 +1,10 @@
 //! Where this member stands, and its zones: changed by the owner of this house, told to the group, shown.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::base::clock::Timestamp;
+use crate::base::error::chain;
 use crate::base::id::{PeerId, ZoneId};
 use crate::db::{DbError, Tx};
 use crate::domain::peer::Visibility;
@@ -14,6 +18,11 @@ use crate::orchestrator::{self, Chart};
 use super::Group;
 use super::core::Core;
 use super::say::{Said, undone};
+
+/// Everybody who comes within this time is told once.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
+/// What this member tells of its zones, in bytes; leaves room for those who let themselves in.
+const PLACE_BYTES_MAX: usize = 256 * 1024;
 
 /// What the owner of this house wants changed about a zone.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,6 +116,21 @@ impl Group {
     }
 }
 
+/// Tells the group where this member stands when somebody has given reason to; once for all who come within a moment, so that a
+/// crowd is not answered one by one. What is not told because the connection goes is told with the next one.
+pub(super) async fn tell(core: Arc<Core>) {
+    loop {
+        core.place.notified().await;
+        tokio::time::sleep(TELL_WITHIN).await;
+        let shared = core.clone();
+        let told = core.db.write(move |tx| shared.say_place(tx, shared.clock.now()).map_err(undone));
+        match told.await {
+            Ok(()) => core.queued.notify_one(),
+            Err(error) => tracing::error!(error = chain(&error), "The group could not be told where this hub stands."),
+        }
+    }
+}
+
 impl Core {
     /// Says where this member stands and which zones it owns, all of them: whoever hears it knows what is gone.
     pub(super) fn say_place(&self, tx: &Tx<'_>, now: Timestamp) -> Result<(), OutboxError> {
@@ -116,24 +140,33 @@ impl Core {
         }
         let node = config.node(self.me(), &self.config.me.name, now);
         let discovery = orchestrator::discovery(&orchestrator::load(tx)?, &node);
-        self.say_orchestrator(tx, &Topic::Orchestrator, Message::Discovery(discovery), now)
+        match self.say_orchestrator(tx, &Topic::Orchestrator, Message::Discovery(discovery), now) {
+            // Members that let themselves in made it so; this hub works on without its zones being known.
+            Err(OutboxError::TooLarge { bytes, .. }) => {
+                tracing::warn!(bytes, "This hub's zones have too many members to be told.");
+                Ok(())
+            }
+            said => said,
+        }
     }
 
-    /// After the word of another member: an owner says what came of a question, and whoever is new hears who was here before.
-    pub(super) fn answer_place(
+    /// Whether the word of another member wants ours: an owner tells what came of a question, and whoever is new hears who was here
+    /// before.
+    pub(super) fn has_to_tell(
         &self,
         tx: &Tx<'_>,
         applied: &orchestrator::Applied,
         is_live: bool,
-        now: Timestamp,
     ) -> rusqlite::Result<bool> {
+        if applied.is_met && is_live {
+            return Ok(true);
+        }
+        if applied.zones.is_empty() {
+            return Ok(false);
+        }
         let chart = orchestrator::load(tx)?;
         let is_ours = |id: &ZoneId| chart.zones.get(id).is_some_and(|zone| zone.owner.as_ref() == Some(self.me()));
-        let has_to = (applied.is_met && is_live) || applied.zones.iter().any(is_ours);
-        if has_to {
-            self.say_place(tx, now).map_err(undone)?;
-        }
-        Ok(has_to)
+        Ok(applied.zones.iter().any(is_ours))
     }
 
     fn change_zone(
@@ -148,6 +181,9 @@ impl Core {
             Ok(change) => change,
             Err(error) => return Ok(Err(error)),
         };
+        if !self.can_be_told(chart.clone(), change.clone(), now) {
+            return Ok(Err(ZoneRefusal::Full.into()));
+        }
         let question = matches!(change, Change::Ask(_)).then(|| chart.zones.get(id).cloned()).flatten();
         match orchestrator::change_own(tx, self.me(), change, now)? {
             Ok(_) => {}
@@ -160,6 +196,14 @@ impl Core {
         said.map_err(undone)?;
         let chart = orchestrator::load(tx)?;
         Ok(Ok(chart.zones.get(id).map(|zone| view::zone_view(&chart, zone))))
+    }
+
+    /// Whether everything that this member has to tell would still fit into one record.
+    fn can_be_told(&self, mut chart: Chart, change: Change, now: Timestamp) -> bool {
+        let node = self.config.orchestrator.node(self.me(), &self.config.me.name, now);
+        let is_changed = chart.zones.change(self.me(), change).is_ok();
+        let told = serde_json::to_vec(&orchestrator::discovery(&chart, &node)).map_or(0, |text| text.len());
+        !is_changed || told <= PLACE_BYTES_MAX
     }
 
     fn change(&self, chart: &Chart, id: &ZoneId, order: ZoneOrder, now: Timestamp) -> Result<Change, PlaceError> {

@@ -21,6 +21,8 @@ pub(super) struct After {
     /// A task's time changed.
     pub timed: bool,
     pub greet: bool,
+    /// The group has to hear where this member stands, and its zones.
+    pub place: bool,
 }
 
 impl Core {
@@ -37,6 +39,9 @@ impl Core {
         }
         if after.greet {
             self.greet.notify_one();
+        }
+        if after.place {
+            self.place.notify_one();
         }
     }
 
