@@ -10,4 +10,5 @@ need_build
 need_broker
 need_onnxruntime
 need_kafka
+need_cables
 exec cargo bench --locked --quiet --bench figures -- "$@"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # One Apache Kafka broker on loopback, in the foreground, for scripts/dev.sh and the tests: kafka.sh FOLDER KEY=VALUE...
-# FOLDER keeps everything. plaintext=PORT and controller=PORT must be given; sasl=, sasl_tls=, tls= and expired=PORT add listeners
+# FOLDER keeps everything. plaintext=PORT and controller=PORT must be given; host= is another address than 127.0.0.1; sasl=, sasl_tls=, tls= and expired=PORT add listeners
 # with passwords, with both, with client certificates, and with a certificate that is over; auto_create=true makes unknown topics.
 # Users: hub with the password hub-secret (PLAIN and SCRAM) may do everything, guest with guest-secret nothing.
 set -eu
@@ -12,10 +12,10 @@ folder=$1
 shift
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
-sasl= sasl_tls= tls= expired= auto_create=false
+host=127.0.0.1 sasl= sasl_tls= tls= expired= auto_create=false
 for setting in "$@"; do
     case $setting in
-    plaintext=* | controller=* | sasl=* | sasl_tls=* | tls=* | expired=* | auto_create=*)
+    host=* | plaintext=* | controller=* | sasl=* | sasl_tls=* | tls=* | expired=* | auto_create=*)
         eval "${setting%%=*}=\${setting#*=}" ;;
     *)
         say "Unknown setting: $setting"
@@ -24,10 +24,10 @@ for setting in "$@"; do
 done
 need_kafka
 
-listeners=PLAINTEXT://127.0.0.1:$plaintext
+listeners=PLAINTEXT://$host:$plaintext
 protocols=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 listen() {
-    [ -z "$2" ] || { listeners=$listeners,$1://127.0.0.1:$2 && protocols=$protocols,$1:$3; }
+    [ -z "$2" ] || { listeners=$listeners,$1://$host:$2 && protocols=$protocols,$1:$3; }
 }
 listen SASL "$sasl" SASL_PLAINTEXT
 listen SASLTLS "$sasl_tls" SASL_SSL

@@ -167,6 +167,11 @@ need_onnxruntime() {
     rm -rf "$place.new"
 }
 
+# Cables that tests pull.
+need_cables() {
+    has ip || install_packages iproute2
+}
+
 # Apache Kafka's jars and a Java that runs them, into the cache; KAFCLAW_KAFKA_JARS names the folder afterwards.
 need_kafka() {
     kafka_version=4.1.1

@@ -12,4 +12,5 @@ need_onnxruntime
 need_browser
 need_kafka
 need_foreign_peers
+need_cables
 exec cargo test --locked --no-fail-fast "$@"

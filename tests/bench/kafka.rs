@@ -21,12 +21,12 @@ use crate::figure::{Figure, Goal};
 use crate::support::Kafka;
 
 const PROBES: u32 = 2_000;
-const RECORDS: usize = 200_000;
+pub const RECORDS: usize = 200_000;
 /// About what a task or its answer has.
-const RECORD_BYTES: usize = 512;
+pub const RECORD_BYTES: usize = 512;
 const STEP_MAX: Duration = Duration::from_secs(10);
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
@@ -94,7 +94,7 @@ pub fn produce() {
     // The first round warms the broker up.
     let mut rates = (0.0_f64, 0.0_f64);
     for _ in 0..2 {
-        rates = (ours(&address, payload), theirs(&address, payload));
+        rates = (ours(&address, payload), theirs_on(&address, "theirs", payload));
     }
     Figure::new("kafka_produced_per_s", rates.0, Goal::AtLeast(rates.1 * 0.8))
         .against(("librdkafka_produced_per_s", rates.1))
@@ -144,7 +144,7 @@ impl ProducerContext for Counter {
 }
 
 /// As librdkafka is used by itself: everything at its default, and the guarantees that we have.
-fn theirs(address: &Address, payload: &[u8]) -> f64 {
+pub fn theirs_on(address: &Address, topic: &str, payload: &[u8]) -> f64 {
     let counter = Counter::default();
     let producer: ThreadedProducer<Counter> = ClientConfig::new()
         .set("bootstrap.servers", address.brokers[0].to_string())
@@ -155,7 +155,7 @@ fn theirs(address: &Address, payload: &[u8]) -> f64 {
         .expect("a producer");
     let started = Instant::now();
     for _ in 0..RECORDS {
-        let mut record = BaseRecord::to("theirs").key(&b"key"[..]).payload(payload);
+        let mut record = BaseRecord::to(topic).key(&b"key"[..]).payload(payload);
         while let Err((_, back)) = producer.send(record) {
             record = back;
             std::thread::yield_now();

@@ -7,6 +7,7 @@ mod support;
 
 mod embed;
 mod figure;
+mod group;
 mod kafka;
 mod language;
 mod outbox;
@@ -37,6 +38,11 @@ const MEASUREMENTS: &[(&str, fn())] = &[
     ("embed", embed::measure),
     ("kafka_offline", kafka::offline),
     ("kafka", kafka::produce),
+    ("group_memory", group::memory),
+    ("group_join", group::join),
+    ("group_drain", group::drain),
+    ("group_live", group::live),
+    ("group_offline", group::offline),
     ("language", language::measure),
     ("search", search::small),
     ("search_million", search::large),
@@ -47,7 +53,7 @@ const MEASUREMENTS: &[(&str, fn())] = &[
 ];
 
 /// What takes minutes is measured when it is named.
-const SLOW: &[&str] = &["language", "search_million", "whisper_f32", "whisper_f16", "whisper_int8"];
+const SLOW: &[&str] = &["group_offline", "language", "search_million", "whisper_f32", "whisper_f16", "whisper_int8"];
 
 const STARTS: usize = 20;
 const CHATS: usize = 2_000;

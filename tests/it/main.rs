@@ -9,6 +9,7 @@ mod doors;
 #[path = "../fault/mod.rs"]
 mod fault;
 mod group;
+mod group_cable;
 mod kafka;
 mod knowledge;
 mod lamp;

@@ -1,8 +1,10 @@
 //! Memory by meaning: what the house was told comes back in other words, with nothing but what lies in `models/`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::support::{Gateway, PATIENCE, Plan, eventually};
+use crate::support::{Gateway, PATIENCE, Plan, eventually, wait_for};
 
 /// Facts as people tell them, and a question in other words for every second one, with a word the answer must hold.
 const FACTS: [(&str, Option<(&str, &str)>); 20] = [
@@ -60,4 +62,48 @@ fn facts_come_back_in_other_words_after_a_restart() {
         }
     }
     assert!(missed.len() <= 1, "{} of {} came back; not: {missed:#?}", asked.len() - missed.len(), asked.len());
+}
+
+/// Chunks with a vector of the generation that is being made, and all chunks.
+fn index(gateway: &Gateway) -> (u64, u64) {
+    let index = gateway.dashboard().get("/api/v1/memory/embedding/status").json()["index"].clone();
+    let count = |name: &str| index["progress"][name].as_u64().unwrap_or_default();
+    (count("done"), count("total"))
+}
+
+fn knows_the_boiler(gateway: &Gateway) -> bool {
+    let answer = gateway.chat().say("what did I tell you about how to get in if I am locked out?");
+    reply(&answer).contains("boiler")
+}
+
+#[test]
+fn a_plug_pulled_while_the_index_is_made_anew_loses_no_memory_and_no_answer() {
+    const BOXES: u64 = 400;
+    /// An index of so few is ready sooner than this, whether it was seen under way or not.
+    const UNDER_WAY: Duration = Duration::from_secs(2);
+    let plan = Plan::new().with_bundled_models();
+    let mut gateway = plan.start();
+    gateway.chat().say(FACTS[1].0);
+    (0..BOXES)
+        .for_each(|number| drop(gateway.chat().say(&format!("remember that box {number} holds {number} buttons"))));
+    eventually("every fact has a vector", PATIENCE * 2, || embedded(&gateway) > BOXES);
+    let mut interrupted = 0;
+    for _ in 0..3 {
+        let reply =
+            gateway.dashboard().call("POST", "/api/v1/memory/embedding/reindex", &[], br#"{"confirmWipe": true}"#);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let is_under_way = || Some(index(&gateway)).filter(|(done, total)| *done > 0 && done < total);
+        interrupted += u32::from(wait_for(UNDER_WAY, is_under_way).is_some());
+        gateway.kill9();
+        gateway = plan.start();
+        assert!(knows_the_boiler(&gateway), "the old index answers meanwhile");
+        eventually("it is done", PATIENCE * 2, || {
+            let (done, total) = index(&gateway);
+            done == total && total > BOXES
+        });
+        assert!(knows_the_boiler(&gateway), "and the new one afterwards");
+    }
+    assert!(interrupted > 0, "every index was ready before the plug was pulled");
+    let answer = gateway.chat().say("what did I tell you about the contents of box 217?");
+    assert!(reply(&answer).contains("217"), "{answer}");
 }

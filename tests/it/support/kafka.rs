@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::cable::Cable;
 use super::process::{Process, free_port};
 use super::wait_for;
 
@@ -41,6 +42,8 @@ pub struct Kafka {
     folder: TempDir,
     ports: Ports,
     doors: Doors,
+    /// What leads to it; none for one on this machine.
+    cable: Option<Cable>,
     process: Option<Running>,
 }
 
@@ -60,10 +63,15 @@ impl Drop for Running {
 impl Kafka {
     /// Starts a broker of one's own; unknown topics are refused.
     pub fn start() -> Self {
-        Self::start_with(Doors::Plain)
+        Self::start_with(Doors::Plain, None)
     }
 
-    fn start_with(doors: Doors) -> Self {
+    /// Starts one on another machine; see [`Kafka::cable`].
+    pub fn start_apart() -> Self {
+        Self::start_with(Doors::Plain, Some(Cable::lay()))
+    }
+
+    fn start_with(doors: Doors, cable: Option<Cable>) -> Self {
         let ports = Ports {
             plaintext: free_port(),
             sasl: free_port(),
@@ -72,7 +80,7 @@ impl Kafka {
             expired: free_port(),
             controller: free_port(),
         };
-        let mut kafka = Self { folder: TempDir::new().expect("a folder"), ports, doors, process: None };
+        let mut kafka = Self { folder: TempDir::new().expect("a folder"), ports, doors, cable, process: None };
         kafka.resume();
         kafka
     }
@@ -82,7 +90,7 @@ impl Kafka {
         static SHARED: OnceLock<Mutex<Option<Kafka>>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| Mutex::new(None));
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.get_or_insert_with(|| Self::start_with(Doors::All)).ports
+        shared.get_or_insert_with(|| Self::start_with(Doors::All, None)).ports
     }
 
     /// Certificates of the shared broker and of those with all doors: `ca.pem`, `client.pem`, `client.key`, `stranger.pem`.
@@ -101,11 +109,28 @@ impl Kafka {
         self.ports
     }
 
+    /// What leads to a broker that was started apart.
+    pub fn cable(&self) -> &Cable {
+        self.cable.as_ref().expect("a broker on another machine")
+    }
+
+    pub fn host(&self) -> Ipv4Addr {
+        self.cable.as_ref().map_or(Ipv4Addr::LOCALHOST, Cable::far)
+    }
+
+    /// Its door without passwords, as the configuration names it.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host(), self.ports.plaintext)
+    }
+
     /// Starts it again, with all that it had.
     pub fn resume(&mut self) {
-        let mut command = Command::new(script("kafka.sh"));
-        let ports = self.ports;
-        command.arg(self.folder.path());
+        let (ports, host, program) = (self.ports, self.host(), script("kafka.sh"));
+        let mut command = match &self.cable {
+            Some(cable) => cable.command(&program),
+            None => Command::new(program),
+        };
+        command.arg(self.folder.path()).arg(format!("host={host}"));
         command.arg(format!("plaintext={}", ports.plaintext)).arg(format!("controller={}", ports.controller));
         let mut last = ports.plaintext;
         if self.doors == Doors::All {
@@ -118,8 +143,9 @@ impl Kafka {
             last = ports.expired;
         }
         let mut broker = Process::start("kafka", command, &self.folder.path().join("kafka.log"));
+        let removal = self.cable.as_ref().map(Cable::removal).unwrap_or_default();
         let guard = Command::new("sh")
-            .args(["-c", &format!("cat >/dev/null; kill -KILL {}", broker.id())])
+            .args(["-c", &format!("cat >/dev/null; kill -KILL {}; {removal}", broker.id())])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -127,7 +153,7 @@ impl Kafka {
             .expect("a shell");
         let is_open = wait_for(START_MAX, || {
             assert!(broker.exited().is_none(), "kafka ended:\n{}", broker.log());
-            [ports.plaintext, last].iter().all(|port| is_open(*port)).then_some(())
+            [ports.plaintext, last].iter().all(|port| is_open(host, *port)).then_some(())
         });
         assert!(is_open.is_some(), "kafka never listens:\n{}", broker.log());
         self.process = Some(Running { broker, guard });
@@ -163,8 +189,8 @@ impl Kafka {
     }
 }
 
-fn is_open(port: u16) -> bool {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+fn is_open(host: Ipv4Addr, port: u16) -> bool {
+    TcpStream::connect((host, port)).is_ok()
 }
 
 fn script(name: &str) -> PathBuf {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod browser;
+mod cable;
 mod gateway;
 mod http;
 mod kafka;
