@@ -14,11 +14,12 @@ use crate::app::group::{self, GroupCourier};
 use crate::app::minds::Minds;
 use crate::app::ports::{FinderPort, HealthPort};
 use crate::app::state::{self, Doors, StateError};
-use crate::app::{MIGRATIONS, assembly, firing, log, recollection, service, trim, upkeep, wiring};
+use crate::app::{MIGRATIONS, assembly, firing, log, recollection, service, upkeep, wiring};
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::base::limits;
 use crate::base::shutdown::Shutdown;
+use crate::base::trim;
 use crate::bus::{self, Bus, BusError};
 use crate::channel::bridge::BridgeCourier;
 use crate::channel::{Intake, mqtt as conversations};
@@ -129,6 +130,7 @@ pub fn run(loaded: Loaded, announce: &mut dyn FnMut(&str)) -> Result<(), Gateway
         );
         tokio::spawn(async {
             tokio::time::sleep(SETTLED_AFTER).await;
+            trim::heap();
             trim::code();
         });
         signals.wait().await;

@@ -14,7 +14,6 @@ mod ports;
 mod recollection;
 mod service;
 mod state;
-mod trim;
 mod upkeep;
 mod wiring;
 

@@ -13,3 +13,4 @@ pub mod lane;
 pub mod limits;
 pub mod secret;
 pub mod shutdown;
+pub mod trim;

@@ -18,6 +18,7 @@ mod place;
 mod port;
 mod presence;
 mod relay;
+mod rest;
 mod say;
 mod time;
 mod view;
@@ -87,6 +88,7 @@ impl Group {
             seed,
         });
         connectivity.tell(Fact::Configured).await;
+        tokio::spawn(rest::run(connectivity.clone()));
         tokio::spawn(time::keep(core.clone(), shutdown.clone()));
         let told = connectivity.clone();
         tokio::spawn(async move {

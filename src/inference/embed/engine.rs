@@ -16,6 +16,7 @@ use super::tokens::{Splitter, Window};
 use super::{TextUse, load};
 use crate::base::clock::Timestamp;
 use crate::base::error::chain;
+use crate::base::trim;
 
 /// A failed load is not tried again for so long; the reason is repeated instead.
 const RETRY_AFTER_MS: u64 = 5_000;
@@ -65,7 +66,7 @@ impl Engine {
     pub(super) fn unload(&mut self) {
         if self.loaded.take().is_some() {
             self.board.unloaded();
-            super::heap::trim();
+            trim::heap();
             tracing::info!("The embedding model was unloaded.");
         }
     }
@@ -75,7 +76,7 @@ impl Engine {
         if let Some(Err(error)) = self.loaded.as_mut().map(|loaded| loaded.network.rest()) {
             tracing::warn!(error = chain(&error), "The embedding model did not give its memory back.");
         }
-        super::heap::trim();
+        trim::heap();
         self.board.trimmed();
     }
 
@@ -128,7 +129,7 @@ impl Engine {
         // Model files are the world's input, and not every reader of them refuses by itself.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.load_chosen(&choice)));
         let (loaded, provider) = outcome.unwrap_or(Err(LoadError::Panicked)).map_err(broken)?;
-        super::heap::trim();
+        trim::heap();
         let elapsed = started.elapsed();
         self.board.loaded(Facts {
             engine: choice.name(),

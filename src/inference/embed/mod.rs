@@ -15,7 +15,6 @@ mod bert;
 mod description;
 mod engine;
 mod error;
-mod heap;
 mod load;
 mod network;
 mod plan;
