@@ -149,6 +149,8 @@ pub struct Machine {
     probes: u64,
     /// The network changed while a probe was under way.
     has_changed: bool,
+    /// The client has lost its way to the broker and looks for it on its own.
+    is_severed: bool,
     /// The last epoch that was announced.
     epoch: u64,
 }
@@ -166,6 +168,7 @@ impl Machine {
             failures: 0,
             probes: 0,
             has_changed: false,
+            is_severed: false,
             epoch,
         }
     }
@@ -282,6 +285,11 @@ impl Machine {
                 *probe_at = (*probe_at).min(now + self.config.settle);
             }
             State::Probing { .. } => self.has_changed = true,
+            // It asks rarely by now, and a new one is there in a moment.
+            State::Joining { .. } if self.is_severed => {
+                self.failures = 0;
+                return self.end_client(now, Patience::Settle);
+            }
             _ => {}
         }
         Vec::new()
@@ -345,6 +353,7 @@ impl Machine {
         if is_joined {
             self.failures = 0;
             self.health.can_speak = true;
+            self.is_severed = false;
             self.state = State::Online { epoch };
         } else {
             self.failures = self.failures.saturating_add(1);
@@ -361,7 +370,10 @@ impl Machine {
         self.health.can_hear = false;
         match self.state {
             // The announcement waits in the client and goes out first when the connection is back.
-            State::Online { .. } => self.announce(now + self.config.offline_after),
+            State::Online { .. } => {
+                self.is_severed = true;
+                self.announce(now + self.config.offline_after)
+            }
             State::Draining { .. } | State::Leaving { .. } => self.end_client(now, Patience::None),
             _ => Vec::new(),
         }
@@ -382,6 +394,7 @@ impl Machine {
     fn without_client(&mut self, now: Moment, patience: Patience) -> Vec<Action> {
         self.health.can_hear = false;
         self.health.can_speak = false;
+        self.is_severed = false;
         if self.is_closing {
             self.state = State::Finished;
             return vec![Action::Finish];

@@ -64,6 +64,18 @@ fn a_wrong_password_is_tried_rarely_until_the_network_changes() {
 }
 
 #[test]
+fn a_client_that_lost_its_way_is_made_anew_when_the_network_comes_back() {
+    let mut machine = online();
+    assert_eq!(machine.next(Fact::NetworkCame, 3 * SECOND), [], "another network is no reason");
+    assert_eq!(machine.next(Fact::ConnectionLost, 4 * SECOND), [Action::AnnounceJoin { epoch: 9 }]);
+    assert_eq!(machine.next(Fact::NetworkCame, 9 * SECOND), [Action::DestroyClient]);
+    assert_eq!(machine.timer(), Some(9 * SECOND + Config::default().settle));
+    assert_eq!(machine.next(Fact::NetworkCame, 9 * SECOND), []);
+    assert_eq!(machine.next(Fact::TimeCame, 10 * SECOND), [Action::StartProbe { number: 2 }]);
+    assert_eq!(joining().next(Fact::NetworkCame, 2 * SECOND), [], "a new client has not lost anything");
+}
+
+#[test]
 fn a_network_that_changes_during_a_probe_is_probed_again_soon() {
     let mut machine = machine();
     machine.next(Fact::Configured, Duration::ZERO);
