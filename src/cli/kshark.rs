@@ -189,6 +189,28 @@ impl Args {
     }
 }
 
+/// What `kafclaw doctor` looks at of Kafka: the group of this configuration, without writing anything; none without a group.
+pub(super) fn of_configuration(effective: &Value, wait_max: Duration) -> Result<Option<Plan>, Failure> {
+    if effective["group"]["enabled"] != true {
+        return Ok(None);
+    }
+    let properties = of_group(effective)?;
+    let wrong = |error: PropertiesError| Failure::Outcome(crate::base::error::chain(&error));
+    let mut plan = Plan {
+        address: properties.address("kafclaw-doctor").map_err(wrong)?,
+        topics: Vec::new(),
+        group: "kafclaw-doctor".to_owned(),
+        start: Start::Now,
+        waits: Waits { total: wait_max, broker: wait_max, produce: wait_max, consume: wait_max },
+        diagnostics: Diagnostics::Off,
+        registry: None,
+        rest: None,
+        echo: Vec::new(),
+    };
+    properties.complete(&mut plan).map_err(wrong)?;
+    Ok(Some(plan))
+}
+
 /// The group's settings as a client's; the proxy's host stands in where no broker is named.
 fn of_group(effective: &Value) -> Result<Properties, Failure> {
     let group = &effective["group"];

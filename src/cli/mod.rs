@@ -12,6 +12,7 @@ mod client;
 mod completion;
 mod config;
 mod devices;
+mod doctor;
 mod exit;
 mod gateway;
 mod group;
@@ -118,6 +119,8 @@ commands! {
     Transcribe(transcribe),
     /// Show or replace the token that the web page and the API ask for.
     Token(token),
+    /// Look at the whole machine and this home: what works, what does not, and what to do about it.
+    Doctor(doctor),
     /// Look at every step between this machine and a Kafka broker, and say what to do about what fails.
     Kshark(kshark),
     /// Write everything worth keeping into one file, while the gateway runs.

@@ -1,5 +1,76 @@
 //! Floor 7: checks that say what is wrong and what to do about it.
 //!
-//! Absent on purpose: repairs.
+//! Who may do what: [`examine`] looks at this machine and this home and changes nothing, but for one file that it writes to the disk
+//! and takes away again. It works beside a running gateway and without one. [`kshark`] looks at the way to Kafka alone.
+//!
+//! Absent on purpose: repairs, and what a gateway says about itself (the caller asks it and hands the answer over).
 
+mod house;
 pub mod kshark;
+mod machine;
+mod minds;
+mod programs;
+mod report;
+
+pub use machine::Machine;
+pub use report::{Finding, Report, Verdict};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::base::clock::Clock;
+
+/// What is to be looked at.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub machine: Machine,
+    /// Where all state lies.
+    pub state_dir: PathBuf,
+    pub database: PathBuf,
+    /// The gateway's doors by name, and whether it is known to run.
+    pub doors: Vec<(&'static str, SocketAddr)>,
+    pub gateway: Gateway,
+    /// The home's broker as `host:port`; none when no devices are configured.
+    pub broker: Option<(String, u16)>,
+    /// The way to Kafka; none without a group.
+    pub kafka: Option<kshark::Plan>,
+    pub models: minds::Place,
+}
+
+pub use minds::Place as ModelPlace;
+
+/// What is known of the gateway of this home.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Gateway {
+    Answers,
+    /// Nothing listens.
+    Stopped,
+    /// Something is there and is no use, with the reason.
+    Troubled(String),
+}
+
+/// Looks at everything, the quick and local first; `each` hears every finding as it is made.
+pub async fn examine(plan: &Plan, clock: &Clock, each: &mut dyn FnMut(&Finding)) -> Report {
+    let mut report = Report::default();
+    let mut take = |findings: Vec<Finding>| {
+        for finding in findings {
+            each(&finding);
+            report.findings.push(finding);
+        }
+    };
+    take(vec![
+        plan.machine.board(),
+        plan.machine.clock(&plan.state_dir, clock.now()),
+        plan.machine.disk(&plan.state_dir),
+        plan.machine.disk_errors(),
+        plan.machine.memory(),
+        plan.machine.temperature(),
+        plan.machine.throttling(),
+        plan.machine.network(),
+    ]);
+    take(vec![house::gateway(plan), house::doors(plan).await, house::database(&plan.database)]);
+    take(vec![house::broker(plan.broker.as_ref()).await, house::kafka(plan.kafka.as_ref(), clock).await]);
+    take(vec![programs::units().await, programs::slots().await]);
+    take(minds::examine(&plan.models).await);
+    report
+}

@@ -1,0 +1,131 @@
+//! The house itself: its gateway, its doors, its database, its brokers.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use crate::base::clock::Clock;
+use crate::base::error::chain;
+use crate::db;
+use crate::doctor::{Finding, Gateway, Plan, kshark};
+
+/// Longest wait for somebody on the home's own network.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+pub(super) fn gateway(plan: &Plan) -> Finding {
+    match &plan.gateway {
+        Gateway::Answers => Finding::pass("gateway", "it answers"),
+        Gateway::Stopped => {
+            let advice = "start it with `kafclaw gateway`, or `systemctl start kafclaw` where it is a service";
+            Finding::fail("gateway", "it is not running", advice)
+        }
+        Gateway::Troubled(why) => Finding::fail("gateway", why, "`journalctl -u kafclaw` says more"),
+    }
+}
+
+/// With a gateway every door must be open; without one every port must be free.
+pub(super) async fn doors(plan: &Plan) -> Finding {
+    let names = |doors: &[&(&str, SocketAddr)]| {
+        doors.iter().map(|(name, address)| format!("{name} {address}")).collect::<Vec<_>>().join(", ")
+    };
+    let all: Vec<&(&str, SocketAddr)> = plan.doors.iter().collect();
+    let (mut closed, mut taken) = (Vec::new(), Vec::new());
+    for door in &plan.doors {
+        match plan.gateway {
+            Gateway::Answers if connect(&door.1.ip().to_string(), door.1.port()).await.is_err() => closed.push(door),
+            Gateway::Stopped => match TcpListener::bind(door.1) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push(door),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    if !closed.is_empty() {
+        let advice = "restart the gateway; its log names the door and the reason";
+        return Finding::fail("doors", format!("nothing answers on {}", names(&closed)), advice);
+    }
+    if !taken.is_empty() {
+        let advice = "stop the other program (`ss -ltnp` names it), or choose other ports with `kafclaw config set`";
+        return Finding::fail("doors", format!("another program has {}", names(&taken)), advice);
+    }
+    Finding::pass("doors", names(&all))
+}
+
+/// Reads every page; a running gateway goes on meanwhile.
+pub(super) fn database(path: &Path) -> Finding {
+    if !path.exists() {
+        return Finding::skip("database", "there is none yet");
+    }
+    match db::check_file(path) {
+        Ok(None) => Finding::pass("database", format!("{} is whole", path.display())),
+        Ok(Some(what)) => {
+            let advice = "the gateway sets it aside at its next start; `kafclaw restore` brings back a backup";
+            Finding::fail("database", format!("{} is damaged: {what}", path.display()), advice)
+        }
+        Err(error) => Finding::fail("database", chain(&error), "run this as the user that runs the gateway"),
+    }
+}
+
+pub(super) async fn broker(broker: Option<&(String, u16)>) -> Finding {
+    let Some((host, port)) = broker else {
+        return Finding::skip("mqtt", "no broker is configured; set mqtt.url to see your devices");
+    };
+    match connect(host, *port).await {
+        Ok(()) => Finding::pass("mqtt", format!("{host}:{port} answers")),
+        Err(error) => {
+            let advice = "check that the broker runs (`systemctl status mosquitto`) and that mqtt.url names it";
+            Finding::fail("mqtt", format!("{host}:{port}: {error}"), advice)
+        }
+    }
+}
+
+async fn connect(host: &str, port: u16) -> io::Result<()> {
+    let connected = tokio::time::timeout(ANSWER_MAX, TcpStream::connect((host, port)));
+    connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map(drop)
+}
+
+/// The first step that fails; being away from the group is no failure of the house, but somebody who asks wants to know.
+pub(super) async fn kafka(plan: Option<&kshark::Plan>, clock: &Clock) -> Finding {
+    let Some(plan) = plan else { return Finding::skip("kafka", "no group is configured") };
+    let report = kshark::run(plan, clock).await;
+    let failed = report.rows.iter().find(|row| row.status == kshark::Status::Fail);
+    match failed {
+        None => Finding::pass("kafka", "the group's broker answers"),
+        Some(row) => {
+            let hint = row.hint.clone().unwrap_or_else(|| "`kafclaw kshark --auto` looks at every step".to_owned());
+            Finding::fail("kafka", format!("{} {}: {}", row.component, row.target, row.detail), hint)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::{Config, Db};
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn a_database_is_read_whole_and_damage_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("timeline.db");
+        assert_eq!(database(&path).verdict, Verdict::Skip);
+        Db::open(&Config::at(&path), &[], &Clock::System).expect("a database").close();
+        assert_eq!(database(&path).verdict, Verdict::Pass);
+        std::fs::write(&path, "this was a database once, and is none any more ".repeat(40)).expect("written");
+        assert_eq!(database(&path).verdict, Verdict::Fail);
+    }
+
+    #[tokio::test]
+    async fn a_broker_answers_or_it_does_not() {
+        assert_eq!(broker(None).await.verdict, Verdict::Skip);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let place = ("127.0.0.1".to_owned(), port);
+        assert_eq!(broker(Some(&place)).await.verdict, Verdict::Pass);
+        drop(listener);
+        assert_eq!(broker(Some(&place)).await.verdict, Verdict::Fail);
+    }
+}

@@ -1,0 +1,128 @@
+//! The models: whole on the disk, their runtime there, the right numbers out of them, and a GPU if there is one.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::base::error::chain;
+use crate::doctor::Finding;
+use crate::inference::embed::{self, Embedder, TextUse};
+use crate::inference::{device, onnx};
+use crate::models::{Check, Memory, State, Store, StoreConfig, Task};
+
+/// Of the bundled model's vectors to those of the model it was made from, as everywhere else in the house.
+const COSINE_MIN: f32 = 0.98;
+/// The bundled model, and sentences with the vectors of the model it was made from.
+const BUNDLED: &str = "all-minilm-l6-v2-int8";
+const GOLDEN: &str = "golden/all-minilm-l6-v2.json";
+
+/// Where models and their runtime are.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    pub folder: PathBuf,
+    /// Models that came with the program.
+    pub bundled: Vec<PathBuf>,
+    /// ONNX Runtime as it is configured.
+    pub runtime: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    text: String,
+    vector: Vec<f32>,
+}
+
+pub(super) async fn examine(place: &Place) -> Vec<Finding> {
+    let store = Store::open(StoreConfig::new(place.folder.clone(), place.bundled.clone()));
+    let runtimes = store.manifest().entries().iter().filter(|entry| entry.task == Task::Runtime);
+    let installed = runtimes.filter_map(|entry| Some(store.locate(&entry.id).ok()?.folder));
+    let configured: Vec<PathBuf> = place.runtime.iter().cloned().chain(installed).collect();
+    let libraries = onnx::places(&configured, std::env::var_os("ORT_DYLIB_PATH"));
+    let runtime = match onnx::runtime(&libraries) {
+        Ok(runtime) => Finding::pass("onnx_runtime", format!("{}", runtime.library.display())),
+        Err(error) => {
+            let advice = "`kafclaw models install onnxruntime`; until then the memory is searched by words only";
+            Finding::fail("onnx_runtime", chain(&error), advice)
+        }
+    };
+    let has_runtime = runtime.advice.is_none();
+    let mut found = vec![whole(&store), runtime];
+    found.push(if has_runtime {
+        golden(place, &store, libraries).await
+    } else {
+        Finding::skip("embedding", "no runtime")
+    });
+    found.push(gpu());
+    found
+}
+
+/// Every file of every installed model, read and compared.
+fn whole(store: &Store) -> Finding {
+    let mut count = 0;
+    for listed in store.list(Memory::of_machine()) {
+        let id = &listed.entry.id;
+        let advice = format!("`kafclaw models install {id}` mends it");
+        match listed.state {
+            State::Broken { what } => return Finding::fail("models", format!("{id}: {what}"), advice),
+            State::Bundled | State::Installed => {}
+            State::Partial { .. } | State::Absent => continue,
+        }
+        count += 1;
+        match store.verify(id, &mut |_, _| true) {
+            Ok(checks) => {
+                if let Some((file, _)) =
+                    checks.iter().find(|(_, check)| matches!(check, Check::Missing | Check::Changed { .. }))
+                {
+                    return Finding::fail("models", format!("{id}: {file} is not what was installed"), advice);
+                }
+            }
+            Err(error) => return Finding::fail("models", chain(&error), advice),
+        }
+    }
+    Finding::pass("models", format!("{count} installed, each file as it should be"))
+}
+
+/// Whether the bundled model still says what it said when it was made.
+async fn golden(place: &Place, store: &Store, libraries: Vec<PathBuf>) -> Finding {
+    let golden = place.bundled.iter().find_map(|folder| std::fs::read(folder.join(GOLDEN)).ok());
+    let golden: Option<Vec<Golden>> = golden.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let (Some(golden), Ok(installed)) = (golden, store.locate(BUNDLED)) else {
+        return Finding::skip("embedding", "the bundled model is not here");
+    };
+    let embedder = Embedder::new(embed::Config {
+        id: installed.id.clone(),
+        folder: installed.folder.clone(),
+        libraries,
+        ..embed::Config::default()
+    });
+    let advice =
+        "`kafclaw models verify` checks its files; if they are whole, this processor or runtime computes wrongly";
+    let texts = golden.iter().map(|golden| golden.text.clone()).collect();
+    match embedder.embed(texts, TextUse::Passage).await {
+        Ok(vectors) => {
+            let pairs = vectors.iter().zip(&golden);
+            let worst = pairs.map(|(ours, golden)| cosine(ours, &golden.vector)).fold(1.0, f32::min);
+            let detail = format!("{} sentences, cosine {worst:.3} at least", golden.len());
+            if worst >= COSINE_MIN {
+                Finding::pass("embedding", detail)
+            } else {
+                Finding::fail("embedding", detail, advice)
+            }
+        }
+        Err(error) => Finding::fail("embedding", chain(&error), advice),
+    }
+}
+
+/// Zero for vectors that cannot be compared.
+fn cosine(one: &[f32], other: &[f32]) -> f32 {
+    let product = |one: &[f32], other: &[f32]| one.iter().zip(other).map(|(one, other)| one * other).sum::<f32>();
+    let length = (product(one, one) * product(other, other)).sqrt();
+    if one.len() == other.len() && length > 0.0 { product(one, other) / length } else { 0.0 }
+}
+
+fn gpu() -> Finding {
+    match device::probe() {
+        Ok(()) => Finding::pass("gpu", "NVIDIA's driver is there"),
+        Err(_) => Finding::skip("gpu", "no NVIDIA driver; models run on the processor"),
+    }
+}
