@@ -23,7 +23,7 @@ use kafclaw::{knowledge, orchestrator, timeline};
 use serde_json::{Value, json};
 
 use crate::figure::{Figure, Goal, Times, pss_mib};
-use crate::kafka::{RECORD_BYTES, RECORDS, runtime, theirs_on};
+use crate::kafka::{RECORD_BYTES, RECORDS, theirs_on};
 use crate::support::{Connection, Gateway, Kafka, PATIENCE, Plan, request, wait_for};
 
 /// At rest: what only the start needed has been given back.
@@ -194,21 +194,21 @@ pub fn drain() {
     // The first round warms the broker up.
     let mut rates = (0.0, 0.0);
     for _ in 0..2 {
-        rates = (runtime().block_on(emptied(&address, payload)), theirs_on(&address, "group.bench.responses", payload));
+        rates = (emptied(&address, payload), theirs_on(&address, "group.bench.responses", payload));
     }
     Figure::new("group_drained_per_s", rates.0, Goal::AtLeast(rates.1 * 0.8))
         .against(("librdkafka_produced_per_s", rates.1))
         .print();
 }
 
-async fn emptied(address: &Address, payload: &[u8]) -> f64 {
+fn emptied(address: &Address, payload: &[u8]) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let lists = [timeline::MIGRATIONS, bus::MIGRATIONS, group::MIGRATIONS, orchestrator::MIGRATIONS];
     let lists = [&lists[..], &[knowledge::MIGRATIONS]].concat();
     let db = Db::open(&db::Config::at(folder.path().join("timeline.db")), &lists, &Clock::System).expect("a database");
     let config = config();
     let (limits, value) = (config.limits.clone(), payload.to_vec());
-    db.write(move |tx| {
+    db.write_blocking(move |tx| {
         for number in 0..RECORDS {
             let record = Record {
                 topic: "group.bench.responses".to_owned(),
@@ -223,7 +223,6 @@ async fn emptied(address: &Address, payload: &[u8]) -> f64 {
         }
         Ok(())
     })
-    .await
     .expect("appended");
     let shutdown = Shutdown::default();
     let parts = Parts {
@@ -235,23 +234,26 @@ async fn emptied(address: &Address, payload: &[u8]) -> f64 {
         seed: 1,
         shutdown: shutdown.clone(),
     };
-    let (group, driver) = Group::start(parts).await.expect("a group");
-    let left =
-        async || db.read(|connection| Ok(outbox::totals(connection)?.iter().map(|it| it.rows).sum::<u64>())).await;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let (group, driver) = runtime.block_on(Group::start(parts)).expect("a group");
+    let left = || db.read_blocking(|connection| Ok(outbox::totals(connection)?.iter().map(|it| it.rows).sum::<u64>()));
     let mut began = None;
-    let rate = loop {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        let rows = left().await.expect("a count");
+    let rate = wait_for(PATIENCE * 4, || {
+        let rows = left().expect("a count");
         match began {
             None if rows < RECORDS as u64 => began = Some((Instant::now(), rows)),
-            Some((started, first)) if rows == 0 => break first as f64 / Instant::elapsed(&started).as_secs_f64(),
+            Some((started, first)) if rows == 0 => {
+                return Some(first as f64 / Instant::elapsed(&started).as_secs_f64());
+            }
             _ => {}
         }
-    };
+        None
+    });
     drop(group);
     shutdown.trigger();
-    driver.await.expect("the driver");
-    rate
+    runtime.block_on(driver).expect("the driver");
+    rate.expect("an outbox that empties")
 }
 
 /// A hub that nothing holds back.

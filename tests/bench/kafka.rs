@@ -26,7 +26,7 @@ pub const RECORDS: usize = 200_000;
 pub const RECORD_BYTES: usize = 512;
 const STEP_MAX: Duration = Duration::from_secs(10);
 
-pub fn runtime() -> tokio::runtime::Runtime {
+fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
