@@ -110,6 +110,7 @@ impl Agent {
                 .tools
                 .offered_to(work.ctx.origin, &self.config.policy)
                 .iter()
+                .filter(|spec| spec.effect != Effect::Elsewhere || self.ports.peers.are_there())
                 .map(|spec| spec.to_openai())
                 .collect(),
         };

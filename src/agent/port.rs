@@ -143,6 +143,9 @@ pub trait Peers: Send + Sync {
 
     /// Told after the transaction that handed something over.
     fn handed(&self);
+
+    /// Whether this house is in a group at all; where it is not, models are not told that they could hand work over.
+    fn are_there(&self) -> bool;
 }
 
 /// A house without a group.
@@ -158,6 +161,10 @@ impl Peers for Alone {
     }
 
     fn handed(&self) {}
+
+    fn are_there(&self) -> bool {
+        false
+    }
 }
 
 /// Everything the turn reaches beyond its own floors.

@@ -199,6 +199,10 @@ impl Peers for Garage {
     }
 
     fn handed(&self) {}
+
+    fn are_there(&self) -> bool {
+        true
+    }
 }
 
 struct House {

@@ -11,7 +11,7 @@ use crate::base::clock::Clock;
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::db::Db;
-use crate::group::hub::Group;
+use crate::group::membership::Membership;
 use crate::home::Home;
 use crate::intent::Matcher;
 use crate::link::http::Fetcher;
@@ -35,7 +35,7 @@ pub(super) struct Shared<'a> {
     pub finder: &'a Arc<dyn Finder>,
 }
 
-/// What sentences and models can do here. Work is handed to others only where there is a group.
+/// What sentences and models can do here.
 pub(super) fn tools(config: &Config, shared: &Shared<'_>) -> Result<Registry, GatewayError> {
     let devices: Arc<dyn tool::port::Devices> = Arc::new(HomePort(shared.home.clone()));
     let timers: Arc<dyn tool::port::Timers> = Arc::new(SchedulerPort(shared.scheduler.clone()));
@@ -50,17 +50,12 @@ pub(super) fn tools(config: &Config, shared: &Shared<'_>) -> Result<Registry, Ga
     let fetch =
         tool::http_fetch::HttpFetch::new(tool::http_fetch::Config::default(), Arc::new(FetchPort(Fetcher::default())));
     tools.push(Arc::new(fetch));
-    if config.section("/group/enabled").unwrap_or(false) {
-        tools.push(Arc::new(tool::delegate::Delegate::default()));
-    }
+    tools.push(Arc::new(tool::delegate::Delegate::default()));
     Registry::new(tools).map_err(|source| GatewayError::Registry { source })
 }
 
-pub(super) fn agent(config: &Config, shared: &Shared<'_>, tools: Registry, group: Option<&Group>) -> Agent {
-    let peers: Arc<dyn agent::Peers> = match group {
-        Some(group) => Arc::new(GroupPeers { group: group.clone(), clock: shared.clock.clone() }),
-        None => Arc::new(agent::Alone),
-    };
+pub(super) fn agent(config: &Config, shared: &Shared<'_>, tools: Registry, membership: &Membership) -> Agent {
+    let peers = Arc::new(GroupPeers { membership: membership.clone(), clock: shared.clock.clone() });
     Agent::new(agent::Parts {
         db: shared.db.clone(),
         clock: shared.clock.clone(),

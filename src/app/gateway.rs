@@ -26,6 +26,7 @@ use crate::channel::{Intake, mqtt as conversations};
 use crate::config::{Config, Loaded};
 use crate::dashboard::{self, Dashboard};
 use crate::db::{self, Db};
+use crate::group::membership::Membership;
 use crate::home::{Home, HomeError, Vitals};
 use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
 use crate::intent::Matcher;
@@ -179,6 +180,7 @@ struct House {
     links: Shutdown,
     dispatcher: JoinHandle<()>,
     courier: JoinHandle<()>,
+    membership: Membership,
     home: Home,
 }
 
@@ -242,9 +244,9 @@ impl House {
             finder: &finder,
         };
         let tools = assembly::tools(config, &shared)?;
-        let ground = group::Ground { config, db: &db, clock: &clock, bus: &bus, chain: &chain, shutdown: &links };
-        let group = group::start(ground, &tools).await?;
-        let agent = assembly::agent(config, &shared, tools, group.as_ref());
+        let ground = group::Ground { config, db: &db, clock: &clock, bus: &bus, chain: &chain };
+        let membership = group::start(ground, &tools).await?;
+        let agent = assembly::agent(config, &shared, tools, &membership);
         let intake = Intake::new(bus.clone(), clock.clone(), wiring::rates(config));
 
         let dispatcher = tokio::spawn(bus.clone().run(Arc::new(agent), turns.clone()));
@@ -266,10 +268,8 @@ impl House {
                 tokio::spawn(introduce(hub, handle.clone(), birth, health.clone(), links.clone()));
             }
         }
-        if let Some(group) = &group {
-            let courier = GroupCourier { group: group.clone(), db: db.clone() };
-            couriers.insert(crate::domain::message::Channel::GROUP, Arc::new(courier));
-        }
+        let answers = GroupCourier { membership: membership.clone(), db: db.clone() };
+        couriers.insert(crate::domain::message::Channel::GROUP, Arc::new(answers));
         let bridges = wiring::bridges(config).map_err(|source| GatewayError::Channels { source })?;
         for bridge in &bridges {
             couriers.insert(bridge.channel, Arc::new(BridgeCourier::new(bridge.clone())));
@@ -305,7 +305,7 @@ impl House {
             readiness,
             speech: api.speech.clone(),
             broker: handle,
-            group,
+            membership: membership.clone(),
             is_orchestrator_enabled: config.section("/orchestrator/enabled").unwrap_or(false),
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
@@ -330,7 +330,7 @@ impl House {
         )?;
         let doors = vec![chat, pages];
         tokio::spawn(service::feed_watchdog(doors.clone(), edges.clone()));
-        Ok(Self { db, doors, edges, turns, links, dispatcher, courier, home })
+        Ok(Self { db, doors, edges, turns, links, dispatcher, courier, membership, home })
     }
 
     fn greeting(&self, config: &Config) -> String {
@@ -359,8 +359,9 @@ impl House {
         let _ = tokio::time::timeout(PART_DRAIN_MAX, self.dispatcher).await;
         self.links.trigger();
         let _ = tokio::time::timeout(PART_DRAIN_MAX, self.courier).await;
-        // It writes the last states down.
-        let _ = tokio::time::timeout(PART_DRAIN_MAX, self.home.stopped()).await;
+        // The home writes the last states down; the group hears a farewell.
+        let home = tokio::time::timeout(PART_DRAIN_MAX, self.home.stopped());
+        let _ = tokio::join!(home, tokio::time::timeout(PART_DRAIN_MAX, self.membership.stop()));
         self.doors.iter().for_each(ServerHandle::stop);
         self.db.close();
     }

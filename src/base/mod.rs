@@ -14,3 +14,4 @@ pub mod limits;
 pub mod secret;
 pub mod shutdown;
 pub mod trim;
+pub mod wait;

@@ -6,11 +6,15 @@ use crate::cli::client::part;
 use crate::cli::show::{field, printable, table, time};
 use crate::cli::{Failure, Terminal};
 
+mod membership;
+
 const AFTER_HELP: &str = "\
-The group is set in the configuration: group.enabled, group.groupName, group.kafkaBrokers. Without a network the hub goes on
-alone; what it was to tell the others waits on its disk.
+All of this is asked of the running gateway. A group that is joined here is joined again after a restart, and one that is left
+stays left; group.enabled, group.groupName and group.kafkaBrokers of the configuration count where nothing else was said. Without
+a network the hub goes on alone; what it was to tell the others waits on its disk.
 
 Examples:
+  kafclaw group join home --brokers 127.0.0.1:9092
   kafclaw group status
   kafclaw group members
   kafclaw group ask --member garage 'is the side door open?'
@@ -25,6 +29,8 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
+    #[command(flatten)]
+    Membership(membership::Action),
     /// Show whether this hub is in its group, and what to do if not.
     Status {
         /// Print JSON.
@@ -77,6 +83,7 @@ enum Action {
 impl Args {
     pub fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         match self.action {
+            Action::Membership(action) => action.run(terminal),
             Action::Status { json } => show("group/status", json, standing, terminal),
             Action::Members { json } => show("group/members", json, members, terminal),
             Action::Tasks { direction, json } => {

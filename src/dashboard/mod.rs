@@ -38,6 +38,7 @@ use crate::base::error::chain;
 use crate::channel::Intake;
 use crate::db::{Db, DbError};
 use crate::group::hub::Group;
+use crate::group::membership::Membership;
 use crate::home::Home;
 use crate::http::{Access, Guard, Handler, Method, Request, Response, Route, error};
 use crate::link::mqtt::MqttHandle;
@@ -63,8 +64,7 @@ pub struct Dashboard {
     /// What understands recordings; that of the API.
     pub speech: Arc<dyn Speech>,
     pub broker: Option<MqttHandle>,
-    /// None where no group is configured.
-    pub group: Option<Group>,
+    pub membership: Membership,
     /// Whether this hub is to have a place in the group's hierarchy, once it is in a group.
     pub is_orchestrator_enabled: bool,
     pub started: Instant,
@@ -145,7 +145,7 @@ fn table() -> Vec<Route<Dashboard>> {
 
 /// The group that this hub is in.
 fn group_of(it: &Dashboard) -> Option<Group> {
-    it.group.clone()
+    it.membership.current()
 }
 
 fn route(

@@ -9,11 +9,13 @@
 mod file;
 mod migrate;
 mod offline;
+mod row;
 mod vector;
 mod writer;
 
 pub use migrate::{Migration, add_column};
 pub use offline::{check_file, copy_file, is_in_use};
+pub use row::time;
 pub use writer::Tx;
 
 use std::path::{Path, PathBuf};

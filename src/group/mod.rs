@@ -4,7 +4,7 @@
 //! any other message, with the origin of a stranger. State lies beside its SQL: [`outbox`] and [`inbox`] stand between the house and the
 //! broker, [`roster`] knows who is there, [`task`] what is asked of whom, [`onboarding`] who may come in, [`share`] and [`trace`]
 //! what members tell each other; [`stats`] counts. [`connectivity`] decides when there is a client at all; [`hub`] puts it
-//! all to work.
+//! all to work, and [`membership`] begins and ends it.
 //!
 //! Absent on purpose: answers to answers, trust in what a member says about another, anything that makes the household wait for
 //! a network.
@@ -12,6 +12,7 @@
 pub mod connectivity;
 pub mod hub;
 pub mod inbox;
+pub mod membership;
 pub mod onboarding;
 pub mod outbox;
 pub mod roster;

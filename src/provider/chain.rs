@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::base::clock::Clock;
 use crate::base::error::chain;
@@ -33,6 +33,7 @@ pub struct Chain {
     options: Options,
     clock: Clock,
     state: Mutex<State>,
+    can_think: watch::Sender<bool>,
 }
 
 struct State {
@@ -72,7 +73,8 @@ impl Chain {
             models.push(Member::There(Model::new(endpoint, base, http, &options)));
         }
         let state = State { order: Order::new(models.len()), problems: vec![None; models.len()] };
-        Self { models, options, clock, state: Mutex::new(state) }
+        let can_think = watch::Sender::new(!models.is_empty());
+        Self { models, options, clock, state: Mutex::new(state), can_think }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -132,6 +134,13 @@ impl Chain {
         let mut state = self.lock();
         state.order.note(index, verdict, now);
         state.problems[index] = problem.filter(|_| verdict != Verdict::Answered);
+        let can_think = (0..self.models.len()).any(|index| state.order.is_well(index));
+        self.can_think.send_if_modified(|known| std::mem::replace(known, can_think) != can_think);
+    }
+
+    /// Whether a model answered when one was asked last; told when that changes.
+    pub fn can_think(&self) -> watch::Receiver<bool> {
+        self.can_think.subscribe()
     }
 
     /// Every model in its order.

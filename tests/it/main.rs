@@ -13,6 +13,7 @@ mod group_cable;
 mod kafka;
 mod knowledge;
 mod lamp;
+mod membership;
 mod memory;
 mod openai;
 mod orchestrator;

@@ -8,10 +8,10 @@ use crate::db::Db;
 use crate::domain::message::{DeliveryFailure, Outbound};
 use crate::domain::peer::AnswerStatus;
 use crate::domain::task::TaskStatus;
-use crate::group::hub::Group;
+use crate::group::membership::Membership;
 
 pub(in crate::app) struct GroupCourier {
-    pub group: Group,
+    pub membership: Membership,
     pub db: Db,
 }
 
@@ -32,7 +32,9 @@ impl Courier for GroupCourier {
                 // A question to a person of the house: the answer is still to come.
                 Some(TaskStatus::Pending | TaskStatus::Processing) | None => return Ok(()),
             };
-            let stored = self.group.finished(task_id.clone(), outbound.content.clone(), outcome).await;
+            // Who leaves gives back what it was asked: nobody waits for this any more.
+            let Some(group) = self.membership.current() else { return Ok(()) };
+            let stored = group.finished(task_id.clone(), outbound.content.clone(), outcome).await;
             stored.map_err(|error| failed(&error))
         })
     }

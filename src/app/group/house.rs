@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::base::clock::Timestamp;
 use crate::base::id::{SessionKey, TaskId, TraceId};
 use crate::bus::{Accepted, Bus, WaitsFor, task};
@@ -55,8 +57,8 @@ impl House for Household {
         &MemoryShelf
     }
 
-    fn can_think(&self) -> bool {
-        self.chain.status().iter().any(|model| model.reachable)
+    fn can_think(&self) -> watch::Receiver<bool> {
+        self.chain.can_think()
     }
 }
 

@@ -2,12 +2,14 @@
 
 use rusqlite::Connection;
 
-use crate::agent::{Handed, Peers};
+use crate::agent::{Alone, Handed, Peers};
 use crate::base::clock::Clock;
 use crate::base::error::chain;
+use crate::base::id::PeerId;
 use crate::db::Tx;
 use crate::domain::call::{Outcome, OutcomeStatus};
-use crate::group::hub::{AskError, Group, Order};
+use crate::group::hub::{AskError, Order};
+use crate::group::membership::Membership;
 use crate::group::task::{self, Direction, Status};
 use crate::tool::ToolContext;
 use crate::tool::delegate;
@@ -16,7 +18,7 @@ use crate::tool::delegate;
 const DESCRIPTION_BYTES_MAX: usize = 120;
 
 pub(in crate::app) struct GroupPeers {
-    pub group: Group,
+    pub membership: Membership,
     pub clock: Clock,
 }
 
@@ -28,13 +30,14 @@ impl Peers for GroupPeers {
         reference: &str,
         order: &delegate::Order,
     ) -> rusqlite::Result<Handed> {
+        let Some(group) = self.membership.current() else { return Alone.hand_over(tx, ctx, reference, order) };
         // Work that came from the group has been handed on before.
         let depth = task::by_local(tx, &ctx.task_id)?
             .into_iter()
             .find(|task| task.direction == Direction::Incoming)
             .map_or(0, |task| task.request.depth);
         let cut = order.task.floor_char_boundary(DESCRIPTION_BYTES_MAX);
-        let asked = self.group.ask(
+        let asked = group.ask(
             tx,
             &Order {
                 task_id: reference.to_owned(),
@@ -51,7 +54,7 @@ impl Peers for GroupPeers {
             Ok(asked) if asked.is_live => Ok(Handed::Over { note: String::new() }),
             Ok(asked) => {
                 let who = asked.member.unwrap_or_else(|| "the group".to_owned());
-                let when = if self.group.is_online() { "it can be reached" } else { "the network is back" };
+                let when = if group.is_online() { "it can be reached" } else { "the network is back" };
                 Ok(Handed::Over { note: format!("I will ask {who} as soon as {when}, and tell you the answer.") })
             }
             Err(AskError::Store { source }) => Err(source),
@@ -60,9 +63,12 @@ impl Peers for GroupPeers {
     }
 
     fn outcome(&self, conn: &Connection, reference: &str) -> rusqlite::Result<Option<Outcome>> {
-        let Some((status, response, who)) = self.group.outcome(conn, reference)? else { return Ok(None) };
-        let said = response.unwrap_or_default();
-        Ok(Some(match status {
+        let task = task::outgoing_called(conn, reference)?.filter(|task| !task.status.is_open());
+        let Some(task) = task else { return Ok(None) };
+        let called = |id: &PeerId| self.membership.current().map_or_else(|| id.to_string(), |group| group.called(id));
+        let who = task.responder.or(task.request.target).map_or_else(|| "nobody".to_owned(), |id| called(&id));
+        let said = task.response.unwrap_or_default();
+        Ok(Some(match task.status {
             Status::Completed => Outcome::done(said),
             Status::Failed if said.is_empty() => Outcome::failed(format!("{who} stopped working on it.")),
             Status::Failed => Outcome::failed(said),
@@ -75,6 +81,12 @@ impl Peers for GroupPeers {
     }
 
     fn handed(&self) {
-        self.group.asked();
+        if let Some(group) = self.membership.current() {
+            group.asked();
+        }
+    }
+
+    fn are_there(&self) -> bool {
+        self.membership.current().is_some()
     }
 }

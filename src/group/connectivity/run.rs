@@ -11,6 +11,7 @@ use super::Config;
 use super::port::{ClientFactory, Probed, Prober};
 use super::state::{Action, Fact, Health, Machine, State};
 use crate::base::error::chain;
+use crate::base::wait;
 use crate::link::route::{Change, RouteWatch};
 
 /// Facts that wait for the loop; each is small, and the loop never waits itself.
@@ -128,7 +129,7 @@ impl<P: Prober, F: ClientFactory> Driver<P, F> {
     async fn next_fact(&mut self) -> Fact {
         loop {
             self.watch_routes();
-            let timer = self.machine.timer().map(|at| self.started + at);
+            let timer = self.machine.timer().map(|at| at.saturating_sub(self.started.elapsed()));
             tokio::select! {
                 fact = self.facts.recv() => return fact.unwrap_or(Fact::Shutdown),
                 (number, probed) = pending_or(&mut self.probe) => return self.probed(number, probed),
@@ -137,7 +138,7 @@ impl<P: Prober, F: ClientFactory> Driver<P, F> {
                         return fact;
                     }
                 }
-                () = sleep_until(timer) => return Fact::TimeCame,
+                () = wait::sleep(timer) => return Fact::TimeCame,
             }
         }
     }
@@ -278,13 +279,6 @@ async fn next_changes(routes: &mut Routes) -> Vec<Change> {
             *routes = Routes::Refused;
             Vec::new()
         }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }
 

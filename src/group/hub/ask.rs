@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rusqlite::Connection;
-
 use crate::base::clock::Timestamp;
 use crate::base::id::{PeerId, ZoneId};
 use crate::db::{DbError, Tx};
@@ -13,8 +11,8 @@ use crate::group::connectivity::State;
 use crate::group::outbox::OutboxError;
 use crate::group::roster::{Life, Member, Standing};
 use crate::group::task::outgoing::SubmitError;
-use crate::group::task::{self, Direction, Status, outgoing};
-use crate::group::wire::{Body, Topic};
+use crate::group::task::{self, Direction, outgoing};
+use crate::group::wire::{Body, SkillName, Topic};
 use crate::orchestrator::{Candidate, Need, NobodyReason, choose};
 
 use super::Group;
@@ -130,7 +128,7 @@ impl Group {
         let (mut task, steps) = outgoing::submit(request, &core.config.task, now)?;
         let is_hub = target.as_ref().is_some_and(heeds_targets);
         let said = Said {
-            topic: if is_hub { Topic::Direct } else { Topic::Requests },
+            topic: self.topic_for(&task.request, is_hub),
             body: Body::Request(task.request.clone().into()),
             about: &order.task_id,
             to: task.request.target.as_ref(),
@@ -151,21 +149,12 @@ impl Group {
     pub fn asked(&self) {
         self.core.queued.notify_one();
         self.core.due.notify_one();
+        self.core.widened.notify_one();
     }
 
-    /// How a task that we asked for came out; none while it is open or unknown.
-    pub fn outcome(
-        &self,
-        conn: &Connection,
-        task_id: &str,
-    ) -> rusqlite::Result<Option<(Status, Option<String>, String)>> {
-        let task = task::load(conn, Direction::Outgoing, self.core.me(), task_id)?;
-        let closed = task.filter(|task| !task.status.is_open());
-        Ok(closed.map(|task| {
-            let who = task.responder.or(task.request.target);
-            let who = who.map(|id| self.core.roster().member(&id).map_or_else(|| id.to_string(), called));
-            (task.status, task.response, who.unwrap_or_else(|| "nobody".to_owned()))
-        }))
+    /// A member's name for people.
+    pub fn called(&self, id: &PeerId) -> String {
+        self.core.roster().member(id).map_or_else(|| id.to_string(), called)
     }
 
     /// The house has answered a task of the group, or cannot; the same again changes nothing.
@@ -203,6 +192,18 @@ impl Group {
         let (is_known, after) = canceled.await?;
         self.core.settle(after);
         Ok(is_known)
+    }
+
+    /// Where a request is heard by whom it is for: hubs of this kind listen apart, and skills of others have topics.
+    fn topic_for(&self, request: &Request, is_hub: bool) -> Topic {
+        match request.skill.as_deref().and_then(SkillName::parse) {
+            _ if is_hub => Topic::Direct,
+            Some(skill) => {
+                self.core.skills.ask(skill.clone());
+                Topic::SkillRequests(skill)
+            }
+            None => Topic::Requests,
+        }
     }
 
     /// Whom an order is for: the named one, however long it is away, else the best who is there.

@@ -52,16 +52,16 @@ impl Hearing<'_, '_> {
     }
 
     fn will(&self, head: &Head, request: &Request) -> rusqlite::Result<incoming::Will> {
-        let me = &self.core.config.me;
+        let me = self.core.me();
         if request.content.trim().is_empty() {
             return Ok(incoming::Will::Unable("There is nothing to do in the request."));
         }
-        if request.skill.as_ref().is_some_and(|skill| !me.skills.contains(skill)) {
+        if request.skill.as_ref().is_some_and(|skill| !self.core.skills.is_offered(skill)) {
             return Ok(incoming::Will::Unable("This hub does not offer that skill."));
         }
         let chart = orchestrator::load(self.tx)?;
         // Whoever passes a request on has to be of its zone too.
-        let is_of_zone = |peer| chart.zones.judge(request.zone.as_ref(), peer, &me.id).is_ok();
+        let is_of_zone = |peer| chart.zones.judge(request.zone.as_ref(), peer, me).is_ok();
         if ![&request.requester, &head.sender].into_iter().all(is_of_zone) {
             return Ok(incoming::Will::Unable("The zone does not let you ask here."));
         }

@@ -42,13 +42,25 @@ pub(super) struct Clients {
 
 struct Running {
     producer: Producer,
-    announced: watch::Sender<bool>,
+    /// Whether nothing waits that could be sent.
+    idle: Arc<watch::Sender<bool>>,
     tasks: Vec<JoinHandle<()>>,
+    /// What is being said about ourselves: one thing at a time, the last one counts.
+    errand: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn send_off(&mut self, errand: impl Future<Output = ()> + Send + 'static) {
+        if let Some(before) = self.errand.replace(tokio::spawn(errand)) {
+            before.abort();
+        }
+    }
 }
 
 impl Drop for Running {
+    // All of them hold the producer, which ends with its last holder.
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().chain(&self.errand).for_each(JoinHandle::abort);
     }
 }
 
@@ -77,15 +89,16 @@ impl Clients {
         let clock = self.core.clock.clone();
         let consumer =
             Consumer::start(&self.address, consumer_config, clock, self.on_trouble()).map_err(|error| chain(&error))?;
-        let (announced, is_announced) = watch::channel(false);
+        let idle = Arc::new(watch::Sender::new(false));
+        let link = (self.handle.watch(), idle.clone());
         let tasks = vec![
-            tokio::spawn(relay::run(self.core.clone(), producer.clone(), reports, is_announced.clone())),
+            tokio::spawn(relay::run(self.core.clone(), producer.clone(), reports, link)),
             tokio::spawn(hear::run(self.core.clone(), consumer, self.handle.clone())),
-            tokio::spawn(beat(self.core.clone(), producer.clone(), is_announced.clone(), self.handle.clone())),
-            tokio::spawn(presence::keep(self.core.clone(), producer.clone(), is_announced, self.handle.clone())),
+            tokio::spawn(beat(self.core.clone(), producer.clone(), self.handle.clone())),
+            tokio::spawn(presence::keep(self.core.clone(), producer.clone(), self.handle.clone())),
             tokio::spawn(place::tell(self.core.clone())),
         ];
-        Ok(Running { producer, announced, tasks })
+        Ok(Running { producer, idle, tasks, errand: None })
     }
 }
 
@@ -100,15 +113,11 @@ impl ClientFactory for Clients {
     }
 
     fn announce_join(&mut self, epoch: u64) {
-        let Some(running) = &self.running else { return };
+        let Some(running) = &mut self.running else { return };
         let (core, handle, producer) = (self.core.clone(), self.handle.clone(), running.producer.clone());
-        let announced = running.announced.clone();
-        tokio::spawn(async move {
+        running.send_off(async move {
             let fact = match join(&core, &producer).await {
-                Ok(()) => {
-                    let _ = announced.send(true);
-                    Fact::Joined { epoch }
-                }
+                Ok(()) => Fact::Joined { epoch },
                 Err(error) => {
                     tracing::warn!(error, "This hub could not be announced to the group.");
                     Fact::JoinFailed { epoch }
@@ -119,25 +128,29 @@ impl ClientFactory for Clients {
     }
 
     fn drain(&mut self, within: Duration) {
-        let (handle, producer) = (self.handle.clone(), self.running.as_ref().map(|running| running.producer.clone()));
-        tokio::spawn(async move {
-            if let Some(producer) = producer {
-                producer.flush(within).await;
-            }
+        let Some(running) = &mut self.running else { return };
+        let (core, handle, producer) = (self.core.clone(), self.handle.clone(), running.producer.clone());
+        let idle = running.idle.clone();
+        running.send_off(async move {
+            // The last words were queued a moment ago; the relay looks once more.
+            idle.send_replace(false);
+            core.queued.notify_one();
+            let mut is_idle = idle.subscribe();
+            // What does not get away in time stays where it is.
+            let _ = tokio::time::timeout(within, is_idle.wait_for(|is_idle| *is_idle)).await;
+            producer.flush(within).await;
             handle.tell(Fact::Drained).await;
         });
     }
 
     fn announce_leave(&mut self, _: u64) {
-        let (core, handle) = (self.core.clone(), self.handle.clone());
-        let producer = self.running.as_ref().map(|running| running.producer.clone());
-        tokio::spawn(async move {
-            if let Some(producer) = producer {
-                if let Err(error) = announce(&core, &producer, Action::Leave).await {
-                    tracing::debug!(error, "The group was not told that this hub leaves.");
-                }
-                presence::stop(&core, &producer).await;
+        let Some(running) = &mut self.running else { return };
+        let (core, handle, producer) = (self.core.clone(), self.handle.clone(), running.producer.clone());
+        running.send_off(async move {
+            if let Err(error) = announce(&core, &producer, Action::Leave).await {
+                tracing::debug!(error, "The group was not told that this hub leaves.");
             }
+            presence::stop(&core, &producer).await;
             handle.tell(Fact::Left).await;
         });
     }
@@ -166,9 +179,9 @@ impl Clients {
 }
 
 /// Where the reading of each topic begins: state from its past, work from now on.
-fn starts(core: &Core) -> Vec<TopicStart> {
+pub(super) fn starts(core: &Core) -> Vec<TopicStart> {
     let request_age_max = core.config.bounds.request_age_max;
-    let names = core.config.topics.all();
+    let names = core.topics_heard();
     let start_of = |name: &str| match core.config.topics.parse(name) {
         Some(Topic::Announce | Topic::Roster | Topic::Orchestrator) => Start::Within(ROSTER_AGE_MAX),
         Some(Topic::Requests | Topic::SkillRequests(_) | Topic::Onboarding) => Start::Within(request_age_max),
@@ -191,6 +204,7 @@ async fn join(core: &Arc<Core>, producer: &Producer) -> Result<(), String> {
     let told = core.db.write(move |tx| {
         let now = shared.clock.now();
         shared.say_place(tx, now).map_err(undone)?;
+        shared.say_skills(tx, now)?;
         if shared.config.knowledge.is_enabled {
             knowledge::reconnected(tx)?;
         }
@@ -228,10 +242,7 @@ const fn prefix(action: Action) -> &'static str {
 
 /// Heartbeats, regular and for whoever has just come; and the ageing of the roster. A heartbeat that nobody acknowledges tells
 /// that the way to the broker is lost, also where no connection has broken.
-async fn beat(core: Arc<Core>, producer: Producer, mut announced: watch::Receiver<bool>, handle: Connectivity) {
-    if announced.wait_for(|is_announced| *is_announced).await.is_err() {
-        return;
-    }
+async fn beat(core: Arc<Core>, producer: Producer, handle: Connectivity) {
     let mut status = handle.watch();
     loop {
         if status.wait_for(|status| matches!(status.state, State::Online { .. })).await.is_err() {

@@ -19,9 +19,12 @@ use crate::group::task;
 use crate::group::wire::sign::Signer;
 use crate::group::wire::{self, Topics};
 use crate::knowledge;
+use crate::link::kafka::Address;
 use crate::orchestrator;
 
+use super::Parts;
 use super::port::House;
+use super::skills::Skills;
 
 /// This member, and how it behaves.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Config {
 
 pub(super) struct Core {
     pub config: Config,
+    pub address: Address,
+    pub lfs_proxy_url: String,
     pub db: Db,
     pub clock: Clock,
     pub house: Arc<dyn House>,
@@ -58,21 +63,32 @@ pub(super) struct Core {
     pub greet: Notify,
     /// Others have to hear where this member stands.
     pub place: Notify,
+    /// There are more topics to listen to.
+    pub widened: Notify,
+    pub skills: Skills,
     roster: Mutex<Roster>,
     gate: Mutex<Gate>,
     started: Instant,
 }
 
 impl Core {
-    pub(super) async fn load(db: Db, clock: Clock, house: Arc<dyn House>, config: Config) -> Result<Self, DbError> {
-        let members = db.read(roster::load).await?;
-        let now = clock.now();
-        let (me, place) = (config.me.clone(), config.orchestrator.clone());
-        let begun = db.write(move |tx| {
+    pub(super) async fn load(parts: Parts) -> Result<Self, DbError> {
+        let Parts { db, clock, house, config, address, lfs_proxy_url, .. } = parts;
+        let (now, topics) = (clock.now(), config.topics.clone());
+        let skills = Skills::new(&config.me.skills);
+        let (offered, me, place) = (skills.with_topics(), config.me.clone(), config.orchestrator.clone());
+        let epoch_at_start = db.write(move |tx| {
+            let group = topics.group().as_str();
+            roster::part_from_others(tx, group, now)?;
+            outbox::drop_foreign(tx, |topic| topics.parse(topic).is_some(), now)?;
+            for skill in &offered {
+                roster::register_skill(tx, group, skill.as_str(), &me.id, now)?;
+            }
             orchestrator::begin(tx, &place, &me.id, &me.name, now)?;
             outbox::begin_epoch(tx, now)
         });
-        let epoch_at_start = begun.await?;
+        let epoch_at_start = epoch_at_start.await?;
+        let members = db.read(roster::load).await?;
         let roster_config = roster::Config { heartbeat: config.heartbeat, ..roster::Config::of(config.me.id.clone()) };
         Ok(Self {
             roster: Mutex::new(Roster::new(roster_config, epoch_at_start, members)),
@@ -82,6 +98,10 @@ impl Core {
             due: Notify::new(),
             greet: Notify::new(),
             place: Notify::new(),
+            widened: Notify::new(),
+            skills,
+            address,
+            lfs_proxy_url,
             config,
             db,
             clock,
@@ -132,8 +152,9 @@ impl Core {
     pub(super) fn identity(&self, load: u32) -> Identity {
         Identity {
             load: Some(load),
-            can_think: Some(self.house.can_think()),
+            can_think: Some(*self.house.can_think().borrow()),
             public_key: self.config.signer.as_ref().map(|signer| signer.public_key().to_text()),
+            skills: self.skills.offered(),
             ..self.config.me.clone()
         }
     }

@@ -23,6 +23,7 @@ use crate::link::kafka::{Consumer, Payload, Record};
 use crate::orchestrator;
 use crate::timeline;
 
+use super::client;
 use super::convert;
 use super::core::Core;
 use super::say::undone;
@@ -38,7 +39,11 @@ const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 pub(super) async fn run(core: Arc<Core>, mut consumer: Consumer, handle: Connectivity) {
     let began = core.clock.now();
     let mut heard = Vec::new();
-    while consumer.next_many(&mut heard, AT_ONCE_MAX).await > 0 {
+    loop {
+        tokio::select! {
+            count = consumer.next_many(&mut heard, AT_ONCE_MAX) => if count == 0 { break },
+            () = core.widened.notified() => consumer.also(client::starts(&core)),
+        }
         let mut records = Vec::with_capacity(heard.len());
         for one in heard.drain(..) {
             match one {

@@ -1,5 +1,7 @@
 //! What the group needs from the house.
 
+use tokio::sync::watch;
+
 use crate::base::clock::Timestamp;
 use crate::base::id::TaskId;
 use crate::bus::WaitsFor;
@@ -22,6 +24,6 @@ pub trait House: Send + Sync + 'static {
     /// Where texts of shared items go.
     fn shelf(&self) -> &dyn Shelf;
 
-    /// Whether a model answers at the moment.
-    fn can_think(&self) -> bool;
+    /// Whether a model answers at the moment; told when that changes.
+    fn can_think(&self) -> watch::Receiver<bool>;
 }

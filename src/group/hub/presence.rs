@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::base::error::chain;
@@ -24,14 +23,8 @@ fn times(heartbeat: Duration) -> (Duration, Duration) {
 }
 
 /// Begins at once when this member is announced, and rests while there is no connection.
-pub(super) async fn keep(
-    core: Arc<Core>,
-    producer: Producer,
-    mut announced: watch::Receiver<bool>,
-    handle: Connectivity,
-) {
-    let is_over = announced.wait_for(|is_announced| *is_announced).await.is_err();
-    if is_over || !core.config.knowledge.is_enabled {
+pub(super) async fn keep(core: Arc<Core>, producer: Producer, handle: Connectivity) {
+    if !core.config.knowledge.is_enabled {
         return;
     }
     let (presence_every, capabilities_every) = times(core.config.heartbeat);

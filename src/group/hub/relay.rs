@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::base::error::chain;
+use crate::base::wait;
 use crate::db::DbError;
 use crate::domain::record::Class;
+use crate::group::connectivity::{State, Status};
 use crate::group::outbox::{self, Failure, Leased, Relay, Row};
 use crate::group::task::outgoing;
 use crate::link::kafka::{DeliveryError, Outgoing, Producer, Report, Reports, SendError};
@@ -31,10 +33,10 @@ pub(super) async fn run(
     core: Arc<Core>,
     producer: Producer,
     mut reports: Reports,
-    mut announced: watch::Receiver<bool>,
+    (mut link, idle): (watch::Receiver<Status>, Arc<watch::Sender<bool>>),
 ) {
-    // The sender lives as long as the client.
-    if announced.wait_for(|is_announced| *is_announced).await.is_err() {
+    // Nothing goes before the announcement.
+    if link.wait_for(is_linked).await.is_err() {
         return;
     }
     let last_id = match core.db.read(outbox::last_id).await {
@@ -49,17 +51,13 @@ pub(super) async fn run(
     };
     let mut heard = Vec::new();
     loop {
-        if let Err(error) = sending.send().await {
+        let is_linked = is_linked(&link.borrow_and_update());
+        if let Err(error) = sending.follow(is_linked).await {
             tracing::error!(error = chain(&error), "The group's outbox could not be read.");
             tokio::time::sleep(PAUSE).await;
         }
-        let wait = sending.relay.wait(sending.core.clock.now());
-        let sleep = async {
-            match wait {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => std::future::pending().await,
-            }
-        };
+        idle.send_replace(sending.is_idle());
+        let pause = sending.relay.wait(sending.core.clock.now());
         tokio::select! {
             count = reports.next(&mut heard, REPORTS_AT_ONCE_MAX) => {
                 if count == 0 {
@@ -70,8 +68,13 @@ pub(super) async fn run(
                     tracing::error!(error = chain(&error), "What the broker has could not be taken out of the outbox.");
                 }
             }
+            changed = link.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
             () = sending.core.queued.notified() => {}
-            () = sleep => {}
+            () = wait::sleep(pause) => {}
         }
     }
 }
@@ -83,7 +86,30 @@ struct Sending {
     on_the_way: HashMap<u64, OnTheWay>,
 }
 
+/// Whether the broker is within reach, as far as anybody knows; also while this member takes its leave.
+fn is_linked(status: &Status) -> bool {
+    matches!(status.state, State::Online { .. } | State::Draining { .. } | State::Leaving { .. })
+}
+
 impl Sending {
+    /// Sends while there is a link; what is queued while there is none is backlog when it is back.
+    async fn follow(&mut self, is_linked: bool) -> Result<(), DbError> {
+        if !is_linked {
+            self.relay.lost();
+            return Ok(());
+        }
+        if !self.relay.is_linked() {
+            let last_id = self.core.db.read(outbox::last_id).await?;
+            self.relay.back(last_id, self.core.clock.now());
+        }
+        self.send().await
+    }
+
+    /// Whether nothing waits that could be sent.
+    fn is_idle(&self) -> bool {
+        self.relay.in_flight_len() == 0 && self.relay.has_caught_up()
+    }
+
     /// Hands over whatever may go now.
     async fn send(&mut self) -> Result<(), DbError> {
         loop {

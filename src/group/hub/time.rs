@@ -1,11 +1,13 @@
-//! Tasks whose time has come, with and without a network. Asleep while no task is open.
+//! Tasks whose time has come, with and without a network, and whether this hub can think. Asleep while nothing changes.
 
 use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
 use crate::base::error::chain;
 use crate::base::shutdown::Shutdown;
+use crate::base::wait;
 use crate::db::{DbError, Tx};
+use crate::group::connectivity::{Connectivity, Fact};
 use crate::group::outbox;
 use crate::group::task::{self, Direction, incoming, outgoing};
 
@@ -15,7 +17,9 @@ use super::work::After;
 /// After an error of the database.
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
-pub(super) async fn keep(core: Arc<Core>, shutdown: Shutdown) {
+pub(super) async fn keep(core: Arc<Core>, connectivity: Connectivity, shutdown: Shutdown) {
+    let mut thinking = core.house.can_think();
+    thinking.mark_changed();
     loop {
         let next = match wake(&core).await {
             Ok(next) => next.map(|at| at.since(core.clock.now())),
@@ -24,15 +28,17 @@ pub(super) async fn keep(core: Arc<Core>, shutdown: Shutdown) {
                 Some(PAUSE)
             }
         };
-        let sleep = async {
-            match next {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = sleep => {}
+            () = wait::sleep(next) => {}
             () = core.due.notified() => {}
+            changed = thinking.changed(), if thinking.has_changed().is_ok() => {
+                if changed.is_ok() {
+                    let can_think = *thinking.borrow_and_update();
+                    connectivity.tell(Fact::Thinking(can_think)).await;
+                    // The others ask somebody else meanwhile, or again.
+                    core.greet.notify_one();
+                }
+            }
             () = shutdown.triggered() => return,
         }
     }

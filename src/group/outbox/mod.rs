@@ -27,7 +27,7 @@ pub use relay::{Failure, Pace, Plan, Relay};
 pub use room::{Limits, Room};
 pub use schema::create_tables;
 pub use store::{
-    Expired, Leased, Totals, append, begin_epoch, give_up, next_deadline, next_stamp, sent, sweep, totals,
+    Expired, Leased, Totals, append, begin_epoch, drop_foreign, give_up, next_deadline, next_stamp, sent, sweep, totals,
 };
 
 use crate::domain::record::Class;

@@ -1,7 +1,7 @@
 //! Which rows the producer gets next: a state machine without I/O.
 //!
-//! Rows of one key leave in their order, rows of different keys side by side. What waited when the connection came is backlog
-//! and leaves at a limited rate; what is queued since then is live and goes first. Several rows of one key may be with the
+//! Rows of one key leave in their order, rows of different keys side by side. What waited when the connection came, the first
+//! time or again, is backlog and leaves at a limited rate; what is queued since then is live and goes first. Several rows of one key may be with the
 //! producer at once as long as they are for one topic: an idempotent producer keeps those in order and fails none in the
 //! middle. A row that failed holds its key (or its topic) until it is tried again.
 //!
@@ -95,6 +95,7 @@ type Holds = HashMap<String, Hold>;
 #[derive(Debug)]
 pub struct Relay {
     pace: Pace,
+    is_linked: bool,
     boundary: u64,
     live_after: u64,
     backlog_after: u64,
@@ -120,6 +121,7 @@ impl Relay {
     pub fn online(pace: Pace, last_id: u64, now: Timestamp) -> Self {
         Self {
             pace,
+            is_linked: true,
             boundary: last_id,
             live_after: last_id,
             backlog_after: 0,
@@ -138,6 +140,29 @@ impl Relay {
         }
     }
 
+    /// The connection is lost for a while: nothing is handed over, so that nothing stands before the first words when it is back.
+    pub fn lost(&mut self) {
+        self.is_linked = false;
+    }
+
+    /// The connection is back; `last_id` is the newest row now. What the producer has, it keeps.
+    pub fn back(&mut self, last_id: u64, now: Timestamp) {
+        self.is_linked = true;
+        self.boundary = last_id;
+        self.live_after = last_id;
+        self.backlog_after = 0;
+        self.passed_keys.clear();
+        self.passed_live = None;
+        self.passed_backlog = None;
+        self.look_again = false;
+        self.rows = Bucket::new(self.pace.backlog_rows, now);
+        self.bytes = Bucket::new(self.pace.backlog_bytes, now);
+    }
+
+    pub fn is_linked(&self) -> bool {
+        self.is_linked
+    }
+
     /// What to read now.
     pub fn plan(&mut self, now: Timestamp) -> Plan {
         self.release(now);
@@ -153,7 +178,7 @@ impl Relay {
             }
         }
         let bytes = self.pace.window_bytes_max.saturating_sub(self.bytes_in_flight);
-        let is_open = bytes > 0 && self.all_held_until.is_none();
+        let is_open = self.is_linked && bytes > 0 && self.all_held_until.is_none();
         let rows = if is_open { self.pace.window_rows_max.saturating_sub(self.in_flight.len()) } else { 0 };
         let (backlog_rows, backlog_bytes) = (self.rows.available(now), self.bytes.available(now));
         let backlog_rows = if backlog_bytes == 0 { 0 } else { usize::try_from(backlog_rows).unwrap_or(usize::MAX) };
@@ -230,7 +255,7 @@ impl Relay {
     pub fn wait(&self, now: Timestamp) -> Option<Duration> {
         let is_full =
             self.in_flight.len() >= self.pace.window_rows_max || self.bytes_in_flight >= self.pace.window_bytes_max;
-        if is_full {
+        if is_full || !self.is_linked {
             return None;
         }
         if self.look_again {

@@ -124,6 +124,35 @@ pub fn give_up(tx: &Tx<'_>, row: Leased, why: &str, now: Timestamp) -> rusqlite:
     timeline::append(tx, &event).map(drop)
 }
 
+/// Takes out what is for topics that are not `ours`: of a group that this hub is not in any more, at a broker that may be another.
+/// Returns how many records.
+pub fn drop_foreign(tx: &Tx<'_>, ours: impl Fn(&str) -> bool, now: Timestamp) -> rusqlite::Result<u64> {
+    let topics = tx
+        .prepare_cached("SELECT DISTINCT topic FROM group_outbox")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    let mut total = 0;
+    for topic in topics.iter().filter(|topic| !ours(topic)) {
+        let rows = tx
+            .prepare_cached("SELECT id, class, bytes FROM group_outbox WHERE topic = ?1 ORDER BY id")?
+            .query_map([topic], |row| {
+                let class = Class::parse(&row.get::<_, String>(1)?).unwrap_or(Class::Answer);
+                Ok(Leased { id: unsigned(row.get(0)?), class, bytes: unsigned(row.get(2)?) })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        total += remove(tx, &rows, "dropped")?;
+    }
+    if total > 0 {
+        let event = Event {
+            content: "Records for a group that this hub has left are not sent.".to_owned(),
+            metadata: json!({"records": total}),
+            ..Event::system("GROUP_OUTBOX", TraceId::random(), now, "GROUP_OUTBOX_DROPPED")
+        };
+        timeline::append(tx, &event)?;
+    }
+    Ok(total)
+}
+
 /// Takes out requests whose deadline has passed, each with an event, and what became too old. The caller tells the requesters.
 pub fn sweep(tx: &Tx<'_>, limits: &Limits, now: Timestamp) -> rusqlite::Result<Vec<Expired>> {
     let overdue = tx

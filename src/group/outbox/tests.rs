@@ -86,6 +86,9 @@ enum Act {
         taken: usize,
     },
     Sweep,
+    /// The connection goes, or comes back; the producer keeps what it has.
+    Lose,
+    Return,
     Wait {
         ms: u64,
     },
@@ -108,6 +111,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         2 => Just(Act::HearLate),
         1 => (0_usize..6).prop_map(|taken| Act::Crash { taken }),
         1 => Just(Act::Sweep),
+        1 => Just(Act::Lose),
+        2 => Just(Act::Return),
         2 => (1_u64..3_000).prop_map(|ms| Act::Wait { ms }),
     ];
     proptest::collection::vec(act, 1..60)
@@ -215,6 +220,14 @@ impl World {
                 let expired = self.db.write_blocking(move |tx| sweep(tx, &limits, now)).expect("swept");
                 self.swept.extend(expired.into_iter().map(|expired| expired.id));
             }
+            Act::Lose => {
+                self.relay.lost();
+                assert_eq!(lease(&self.db, &mut self.relay, self.now).len(), 0);
+            }
+            Act::Return => {
+                let last = self.db.read_blocking(last_id).expect("read");
+                self.relay.back(last, self.now);
+            }
             Act::Wait { ms } => self.now = self.now.plus(Duration::from_millis(ms)),
         }
     }
@@ -291,6 +304,7 @@ impl World {
 
     /// A long quiet time with a good broker.
     fn drain(&mut self) {
+        self.act(Act::Return);
         for _ in 0..1_000 {
             self.act(Act::Sweep);
             (0..64).for_each(|_| self.act(Act::FailNext));
@@ -380,6 +394,41 @@ fn what_is_live_goes_before_a_backlog_that_has_a_rate() {
     let later = START.plus(Duration::from_millis(500));
     assert_eq!(lease(&db, &mut relay, later).len(), 50);
     assert!(!relay.has_caught_up());
+}
+
+#[test]
+fn what_is_queued_while_the_connection_is_lost_is_backlog_when_it_is_back() {
+    let (db, limits) = (fresh(), Limits::default());
+    let put = |key: &str| put(&db, Some(key), Class::Answer, &limits, START).expect("queued");
+    let pace = Pace { backlog_rows: Rate { per_second: 100, burst: 3 }, ..Pace::default() };
+    let mut relay = Relay::online(pace, 0, START);
+    put("before");
+    let with_the_producer = lease(&db, &mut relay, START);
+    relay.lost();
+    for key in ["a", "b", "c"] {
+        put(key);
+    }
+    assert_eq!(lease(&db, &mut relay, START).len(), 0, "nothing piles up in the producer");
+    assert_eq!(relay.wait(START), None);
+    relay.back(db.read_blocking(last_id).expect("read"), START);
+    put("live");
+    let ids: Vec<u64> = lease(&db, &mut relay, START).iter().map(|row| row.id).collect();
+    assert_eq!(ids, [5, 2, 3], "what is live goes first, then a burst of the backlog, and nothing twice");
+    confirm(&db, &mut relay, &with_the_producer);
+    let later = START.plus(Duration::from_millis(500));
+    assert_eq!(lease(&db, &mut relay, later).iter().map(|row| row.id).collect::<Vec<_>>(), [4]);
+    assert!(relay.has_caught_up());
+}
+
+#[test]
+fn what_is_for_another_group_is_taken_out_and_told() {
+    let (db, limits) = (fresh(), Limits::default());
+    put(&db, Some("a"), Class::Answer, &limits, START).expect("queued");
+    let dropped = db.write_blocking(|tx| drop_foreign(tx, |topic| topic.starts_with("group.g."), START));
+    assert_eq!(dropped.expect("written"), 0);
+    let dropped = db.write_blocking(|tx| drop_foreign(tx, |topic| topic.starts_with("group.h."), START));
+    assert_eq!((dropped.expect("written"), counts(&db)["answer"].dropped), (1, 1));
+    assert_eq!((counts(&db)["answer"].rows, events(&db, "GROUP_OUTBOX_DROPPED")), (0, 1));
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod view;
 
 pub use schema::create_tables;
 pub use state::{Config, Fact, Happening, Roster, Step};
-pub use store::{apply, load, prune, register_skill};
+pub use store::{OwnEntry, apply, load, note_own, part_from_others, prune, register_skill};
 pub use view::{
     HistoryFilter, HistoryRow, MemberRow, Restored, SkillRow, history, members, previous_members, restore, skills,
 };

@@ -49,6 +49,8 @@ pub enum Fact {
         sent_at: Option<Timestamp>,
         heard: Heard,
     },
+    /// A person lets a member that left count as one again.
+    Restored(PeerId),
     TimePassed,
 }
 
@@ -126,6 +128,7 @@ impl Roster {
     pub fn next(&mut self, fact: Fact, at: Moment) -> Vec<Step> {
         match fact {
             Fact::TimePassed => self.age(at),
+            Fact::Restored(id) => self.restore(&id),
             Fact::Announced { said, identity, stamp, key, sent_at, heard } => {
                 let life = life_of(stamp, &identity);
                 let seq = stamp.map_or(0, |stamp| stamp.seq);
@@ -253,6 +256,16 @@ impl Roster {
             }
         }
         steps
+    }
+
+    /// Whether it is there it has to say itself.
+    fn restore(&mut self, id: &PeerId) -> Vec<Step> {
+        let Some(entry) = self.members.get_mut(id).filter(|entry| entry.member.standing == Standing::Left) else {
+            return Vec::new();
+        };
+        entry.member.standing = Standing::Stale;
+        entry.member.left_at = None;
+        vec![Step::Store(Box::new(entry.member.clone()))]
     }
 
     /// Our own announcements come back to us, those of earlier lives too. Only somebody else announces a later life, or none.

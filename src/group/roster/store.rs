@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::{PeerId, TraceId, ZoneId};
-use crate::db::Tx;
+use crate::db::{Tx, time};
 use crate::domain::event::Event;
 use crate::domain::peer::Identity;
 use crate::group::roster::{Happening, Life, Member, Standing, Step};
@@ -75,6 +75,45 @@ pub fn register_skill(tx: &Tx<'_>, group: &str, skill: &str, by: &PeerId, now: T
 /// Forgets members that left, or were not heard of, before `before`; returns how many.
 pub fn prune(tx: &Tx<'_>, before: Timestamp) -> rusqlite::Result<usize> {
     tx.execute("DELETE FROM group_members WHERE status <> 'active' AND last_seen < ?1", [before])
+}
+
+/// This hub's own coming and going, with the way it took.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnEntry {
+    pub agent_id: String,
+    pub group: String,
+    pub lfs_proxy_url: String,
+    pub kafka_brokers: String,
+    pub consumer_group: String,
+}
+
+/// Writes it into the history; `action` is `joined` or `left`.
+pub fn note_own(tx: &Tx<'_>, entry: &OwnEntry, action: &str, now: Timestamp) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO group_membership_history
+            (agent_id, group_name, action, lfs_proxy_url, kafka_brokers, consumer_group, happened_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        entry.agent_id,
+        entry.group,
+        action,
+        entry.lfs_proxy_url,
+        entry.kafka_brokers,
+        entry.consumer_group,
+        now,
+    ])
+    .map(drop)
+}
+
+/// Members of other groups than `group` are none of it, whatever was known of them.
+pub fn part_from_others(tx: &Tx<'_>, group: &str, now: Timestamp) -> rusqlite::Result<usize> {
+    tx.execute(
+        "UPDATE group_members SET status = 'left', left_at = ?2
+         WHERE left_at IS NULL AND ?1 <> (SELECT group_name FROM group_membership_history AS history
+            WHERE history.agent_id = group_members.agent_id AND history.action = 'joined' ORDER BY history.id DESC LIMIT 1)",
+        (group, now),
+    )
 }
 
 fn store(tx: &Tx<'_>, member: &Member) -> rusqlite::Result<()> {
@@ -161,16 +200,12 @@ fn tell(tx: &Tx<'_>, happening: &Happening, now: Timestamp) -> rusqlite::Result<
 }
 
 fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
-    // Times that nobody can read must not hide the member.
-    let time = |column: usize| -> rusqlite::Result<Option<Timestamp>> {
-        Ok(row.get::<_, Option<String>>(column)?.and_then(|text| Timestamp::parse(&text)))
-    };
-    let joined_at = time(14)?;
+    let joined_at = time(row, 14)?;
     let epoch: Option<i64> = row.get(15)?;
     let life = epoch
         .and_then(|epoch| u64::try_from(epoch).ok().map(Life::Epoch))
         .or(joined_at.map(|at| Life::JoinedAt(at.as_millis())));
-    let left_at = time(8)?;
+    let left_at = time(row, 8)?;
     let standing = Standing::parse(&row.get::<_, String>(6)?).unwrap_or(Standing::Stale);
     Ok(Member {
         identity: Identity {
@@ -195,7 +230,7 @@ fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
         life,
         seq: row.get::<_, Option<i64>>(16)?.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0),
         key: row.get(17)?,
-        last_seen: time(7)?.unwrap_or_default(),
+        last_seen: time(row, 7)?.unwrap_or_default(),
         left_at,
         behind_ms: row.get::<_, Option<i64>>(19)?.unwrap_or(0),
     })

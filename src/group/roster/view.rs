@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
 use crate::base::clock::Timestamp;
-use crate::db::Tx;
+use crate::db::{Tx, time};
 
 /// Lists are JSON texts inside, as KafClaw sends them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -173,9 +173,4 @@ fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
         model: row.get(11)?,
         happened_at: time(row, 12)?,
     })
-}
-
-/// A time in any form that KafClaw stored; none when it is none of them.
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row.get::<_, Option<String>>(column)?.and_then(|text| Timestamp::parse(&text)))
 }

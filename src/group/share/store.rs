@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::PeerId;
-use crate::db::Tx;
+use crate::db::{Tx, time};
 use crate::group::share::{INLINE_BYTES_MAX, ITEMS_MAX, Item, Pointer, Put, Shelf, Text};
 
 /// Items that expire in one call.
@@ -130,9 +130,6 @@ pub fn next_expiry(connection: &Connection) -> rusqlite::Result<Option<Timestamp
 
 /// Newest first.
 pub fn list(connection: &Connection, filter: &ItemFilter) -> rusqlite::Result<Vec<ItemRow>> {
-    let time = |row: &Row<'_>, column: usize| -> rusqlite::Result<Option<Timestamp>> {
-        Ok(row.get::<_, Option<String>>(column)?.and_then(|text| Timestamp::parse(&text)))
-    };
     connection
         .prepare_cached(
             "SELECT id, item_id, author_id, coalesce(title, ''), coalesce(content_type, ''), coalesce(tags, '[]'),

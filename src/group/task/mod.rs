@@ -20,7 +20,10 @@ mod tests;
 mod view;
 
 pub use schema::create_tables;
-pub use store::{by_local, due, incoming_called, insert, load, log, next_due, open_len, prune, set_local, store};
+pub use store::{
+    by_local, due, incoming_called, insert, load, log, next_due, open, open_len, outgoing_called, prune, set_local,
+    store,
+};
 pub use view::{AuditFilter, AuditRow, TaskFilter, TaskRow, chain, delegation_audit, list};
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::{PeerId, TaskId};
-use crate::db::Tx;
+use crate::db::{Tx, time};
 use crate::domain::peer::Request;
 use crate::group::task::{Direction, Status, Step, Task};
 
@@ -133,6 +133,27 @@ pub fn incoming_called(connection: &Connection, task_id: &str) -> rusqlite::Resu
         .collect()
 }
 
+/// What we asked of others under this id, whatever this hub was called then.
+pub fn outgoing_called(connection: &Connection, task_id: &str) -> rusqlite::Result<Option<Task>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM group_tasks WHERE direction = 'outgoing' AND task_id = ?1 ORDER BY id DESC LIMIT 1"
+        ))?
+        .query_row([task_id], task)
+        .optional()
+}
+
+/// Every task that is not closed, the oldest first.
+pub fn open(connection: &Connection) -> rusqlite::Result<Vec<Task>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM group_tasks
+             WHERE status IN ('pending', 'sent', 'accepted', 'in_progress', 'yielded') ORDER BY id"
+        ))?
+        .query_map([], task)?
+        .collect()
+}
+
 /// The tasks of the group that a task of this house waits for, or works on.
 pub fn by_local(connection: &Connection, local: &TaskId) -> rusqlite::Result<Vec<Task>> {
     connection
@@ -179,9 +200,6 @@ pub fn prune(tx: &Tx<'_>, before: Timestamp) -> rusqlite::Result<usize> {
 }
 
 fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
-    let time = |column: usize| -> rusqlite::Result<Option<Timestamp>> {
-        Ok(row.get::<_, Option<String>>(column)?.and_then(|text| Timestamp::parse(&text)))
-    };
     let filled = |column: usize| -> rusqlite::Result<Option<String>> {
         Ok(row.get::<_, Option<String>>(column)?.filter(|text| !text.is_empty()))
     };
@@ -197,7 +215,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
             parent_task_id: filled(10)?,
             depth: row.get(11)?,
             original_requester: filled(12)?.map(PeerId::from),
-            deadline_at: time(13)?,
+            deadline_at: time(row, 13)?,
             target: row.get(15)?,
             zone: row.get(16)?,
             skill: row.get(17)?,
@@ -205,10 +223,10 @@ fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
         responder: filled(5)?.map(PeerId::from),
         response: row.get(6)?,
         progress_percent: row.get(18)?,
-        wake_at: time(19)?,
+        wake_at: time(row, 19)?,
         local: row.get(20)?,
-        created_at: time(8)?.unwrap_or_default(),
-        accepted_at: time(14)?,
-        responded_at: time(9)?,
+        created_at: time(row, 8)?.unwrap_or_default(),
+        accepted_at: time(row, 14)?,
+        responded_at: time(row, 9)?,
     })
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, Row};
 use serde::Serialize;
 
 use crate::base::clock::Timestamp;
+use crate::db::time;
 
 /// KafClaw's fields, with those of delegation that it never selected, then ours.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -139,9 +140,4 @@ fn row(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         target_id: row.get(16)?,
         progress_percent: row.get(17)?,
     })
-}
-
-/// A time in any form that KafClaw stored; none when it is none of them.
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row.get::<_, Option<String>>(column)?.and_then(|text| Timestamp::parse(&text)))
 }

@@ -1,11 +1,11 @@
 //! Spans and audits of others, as many as may be kept.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::PeerId;
-use crate::db::Tx;
+use crate::db::{Tx, time};
 use crate::group::trace::Span;
 
 /// Spans that are kept.
@@ -108,10 +108,6 @@ pub fn list(connection: &Connection, filter: &TraceFilter) -> rusqlite::Result<V
             })
         })?
         .collect()
-}
-
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    Ok(row.get::<_, Option<String>>(column)?.and_then(|text| Timestamp::parse(&text)))
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {

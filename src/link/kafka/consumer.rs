@@ -97,6 +97,9 @@ struct Shared {
     /// Room for payloads, in bytes.
     room: Arc<Semaphore>,
     done: Mutex<Positions>,
+    /// Topics that the caller wants besides.
+    more: Mutex<Vec<TopicStart>>,
+    has_more: AtomicBool,
 }
 
 /// The next offset to read, by topic and partition.
@@ -132,6 +135,8 @@ impl Consumer {
             stopped: AtomicBool::new(false),
             room: Arc::new(Semaphore::new(config.buffer_bytes_max.clamp(1, Semaphore::MAX_PERMITS))),
             done: Mutex::new(Positions::new()),
+            more: Mutex::new(Vec::new()),
+            has_more: AtomicBool::new(false),
         });
         let desk = Desk { ear: Ear::new(address, on_trouble) };
         let client: BaseConsumer<Desk> = settings.create_with_context(desk).map_err(link_error)?;
@@ -155,6 +160,12 @@ impl Consumer {
     /// Adds up to `count_max` things to `heard` as soon as there is one; returns how many, none at the end. May be cancelled.
     pub async fn next_many(&mut self, heard: &mut Vec<Heard>, count_max: usize) -> usize {
         self.heard.recv_many(heard, count_max).await
+    }
+
+    /// Reads these topics too, as far as they are not read already; told by [`Heard::Ready`].
+    pub fn also(&self, topics: Vec<TopicStart>) {
+        self.shared.more.lock().unwrap_or_else(PoisonError::into_inner).extend(topics);
+        self.shared.has_more.store(true, Ordering::Release);
     }
 
     /// Comes true when the client is gone, after the handle was dropped.

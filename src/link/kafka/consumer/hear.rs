@@ -24,6 +24,8 @@ const POLL: Duration = Duration::from_millis(250);
 /// Topics are looked at again after this long: sooner while some are missing.
 const LOOK_INTERVAL: Duration = Duration::from_secs(300);
 const LOOK_INTERVAL_MISSING: Duration = Duration::from_secs(15);
+/// The first time: a topic that was just made takes a moment until every broker knows of it.
+const LOOK_INTERVAL_MISSING_MIN: Duration = Duration::from_millis(500);
 const LOOK_INTERVAL_FAILED: Duration = Duration::from_secs(2);
 
 /// The way to the caller.
@@ -42,6 +44,8 @@ pub struct Hearing {
     /// Partitions that are being read.
     pub assigned: BTreeSet<(Arc<str>, i32)>,
     missing: Option<Vec<String>>,
+    /// How long the next look for what is missing waits.
+    patience: Duration,
     unsent: Positions,
 }
 
@@ -52,7 +56,8 @@ impl Hearing {
     pub fn new(client: BaseConsumer<Desk>, config: ConsumerConfig, clock: Clock, way: Way) -> Self {
         let topics = config.topics.iter().map(|topic| Arc::from(topic.topic.as_str())).collect();
         let (assigned, missing, unsent) = (BTreeSet::new(), None, Positions::new());
-        Self { client, config, clock, way, topics, assigned, missing, unsent }
+        let patience = LOOK_INTERVAL_MISSING_MIN;
+        Self { client, config, clock, way, topics, assigned, missing, patience, unsent }
     }
 
     /// Reads until the caller leaves.
@@ -67,6 +72,9 @@ impl Hearing {
         let mut next_commit = Instant::now();
         while !self.way.shared.stopped.load(Ordering::Acquire) {
             let now = Instant::now();
+            if self.way.shared.has_more.swap(false, Ordering::AcqRel) && self.widen() {
+                next_look = now;
+            }
             if now >= next_look {
                 next_look = now + self.look()?;
             }
@@ -91,6 +99,19 @@ impl Hearing {
         Err(Left)
     }
 
+    /// Takes up topics that the caller wants besides; whether there are new ones.
+    fn widen(&mut self) -> bool {
+        let before = self.topics.len();
+        let more = mem::take(&mut *self.way.shared.more.lock().unwrap_or_else(PoisonError::into_inner));
+        for topic in more {
+            if !self.config.topics.iter().any(|known| known.topic == topic.topic) {
+                self.topics.push(Arc::from(topic.topic.as_str()));
+                self.config.topics.push(topic);
+            }
+        }
+        self.topics.len() > before
+    }
+
     fn tell(&self, heard: Heard) -> Result<(), Left> {
         self.way.sender.blocking_send(heard).map_err(|_| Left)
     }
@@ -104,8 +125,13 @@ impl Hearing {
                     self.unsent.insert(place.clone(), offset);
                     self.assigned.insert(place);
                 }
-                let wait = if missing.is_empty() { LOOK_INTERVAL } else { LOOK_INTERVAL_MISSING };
-                if self.missing.as_ref() != Some(&missing) {
+                let is_news = self.missing.as_ref() != Some(&missing);
+                if is_news {
+                    self.patience = LOOK_INTERVAL_MISSING_MIN;
+                }
+                let wait = if missing.is_empty() { LOOK_INTERVAL } else { self.patience };
+                self.patience = (self.patience * 2).min(LOOK_INTERVAL_MISSING);
+                if is_news {
                     self.missing = Some(missing.clone());
                     self.tell(Heard::Ready { missing })?;
                 }
