@@ -56,7 +56,8 @@ cross)
     ;;
 esac
 
-kept=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/dist/$(inputs)
+sources=$(inputs)
+kept=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/dist/$sources
 if [ ! -e "$kept/kafclaw" ]; then
     say "2/3 Building (in $CARGO_TARGET_DIR, about a quarter of an hour from nothing) ..."
     case $with in
@@ -72,9 +73,12 @@ if [ ! -e "$kept/kafclaw" ]; then
         CROSS_CONFIG=$PWD/cross.toml cross build --locked --profile dist --bin kafclaw --target "$target" >&2
         ;;
     esac
+    [ "$(inputs)" = "$sources" ] || { say "The sources were changed meanwhile: please build again."; exit 1; }
     mkdir -p "$kept"
     cp "$CARGO_TARGET_DIR/$target/dist/kafclaw" "$kept/new"
     mv "$kept/new" "$kept/kafclaw"
+    # Of what was built, the last few are enough.
+    find "${kept%/*}" -mindepth 1 -maxdepth 1 -mtime +14 ! -path "$kept" -exec rm -r {} +
 else
     say "2/3 The same sources were built before."
 fi

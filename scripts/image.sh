@@ -59,5 +59,5 @@ for step in image/steps/[0-9]*; do
     "$step"
     say "      $(($(date +%s) - started)) s"
 done
-ls -l "$OUT/$NAME"* >&2
+[ -n "$ONLY" ] || ls -l "$OUT/$NAME"* >&2
 printf '%s\n' "$OUT/$NAME.img.zst"

@@ -22,6 +22,9 @@ rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/hostname" "$root/etc/resolv.conf" "$
 : >"$root/etc/machine-id"
 ln -s ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 ln -sfn ../proc/self/mounts "$root/etc/mtab"
+# The owner's, and where clocks of the house stand.
+ln -sfn ../persist/localtime "$root/etc/localtime"
+rm -f "$root/etc/timezone"
 
 overlay "$REPO/image/rootfs" "$root"
 overlay "$REPO/board/$BOARD/rootfs" "$root"

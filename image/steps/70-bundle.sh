@@ -13,5 +13,5 @@ ln "$WORK/root.ext4" "$bundle/root.ext4"
 sed "s/@COMPATIBLE@/$COMPATIBLE/; s/@VERSION@/$VERSION/; s/@BUILD@/$SNAPSHOT/" image/ota/manifest.raucm >"$bundle/manifest.raucm"
 rm -f "$OUT/$NAME.raucb"
 keyring=$(update_keyring)
-rauc bundle --cert="${KAFCLAW_UPDATE_CERT:-$CACHE/keys/update.pem}" --key="${KAFCLAW_UPDATE_KEY:-$CACHE/keys/update.key}" \
+rauc bundle --mksquashfs-args="-comp zstd -Xcompression-level 12 -b 256k" --cert="${KAFCLAW_UPDATE_CERT:-$CACHE/keys/update.pem}" --key="${KAFCLAW_UPDATE_KEY:-$CACHE/keys/update.key}" \
     --keyring="$keyring" "$bundle" "$OUT/$NAME.raucb" >&2

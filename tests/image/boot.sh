@@ -13,7 +13,7 @@ image=${2:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
 need_machine
 need_broker
 has curl || install_packages curl
-has sgdisk || install_packages gdisk
+has mcopy || install_packages mtools
 SCRATCH=$(mktemp -d)
 PORT_BASE=${KAFCLAW_TEST_PORTS:-21000}
 machine=
@@ -49,6 +49,13 @@ start_machine "$SCRATCH/disk" "$firmware"
 answered=$(wait_until 600 curl --silent --fail --max-time 5 "$web/") || fail "the dashboard does not answer"
 pass "the dashboard answers ($firmware, $answered s after power on)"
 wait_until 120 inside true >/dev/null || fail "no way in with the provisioned key"
+
+# What the owner's file asked for.
+[ "$(inside date +%Z)" != UTC ] || fail "the time zone was not taken"
+[ "$(inside 'KAFCLAW_HOME=/var/lib/kafclaw kafclaw config get assistant.name')" = Hal ] || fail "the settings were not taken"
+inside 'grep -q "ssid=436166c3a920" /persist/wifi.conf && grep -qF "psk=\"not \"secret\" at all\"" /persist/wifi.conf' || fail "Wi-Fi was not taken"
+inside 'test ! -e /efi/kafclaw.json && grep -q Wi-Fi /efi/kafclaw.txt' || fail "the file with the password still lies there"
+pass "kafclaw.json was taken: key, time zone, Wi-Fi, settings"
 
 # A sentence, with the token that the machine made for itself.
 token=$(inside 'KAFCLAW_HOME=/var/lib/kafclaw kafclaw token')

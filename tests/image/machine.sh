@@ -3,15 +3,21 @@
 # Read with `.`, of no use alone.
 set -eu
 
-# Makes the disk $2 out of the compressed image $1: as large as a card, with the key of these tests for ssh, and nothing else of
-# ours. Keys are what `persist` is for, so that this is what an owner may do too.
+# Makes the disk $2 out of the compressed image $1: as large as a card, and with a kafclaw.json as its owner would put there, for
+# these tests to get in by ssh.
 new_disk() {
     zstd -q -d -f "$1" -o "$2" --sparse
     truncate -s 6G "$2"
     [ -e "$SCRATCH/key" ] || ssh-keygen -q -t ed25519 -N '' -C tests -f "$SCRATCH/key"
-    start=$(sgdisk -i 4 "$2" | sed -n 's/^First sector: \([0-9]*\).*/\1/p')
-    printf 'mkdir ssh\ncd ssh\nwrite %s authorized_keys\nset_inode_field authorized_keys mode 0100600\n' "$SCRATCH/key.pub" |
-        debugfs -w -f - "$2?offset=$((start * 512))" >/dev/null 2>&1
+    cat >"$SCRATCH/kafclaw.json" <<END
+{
+    "ssh_key": "$(cat "$SCRATCH/key.pub")",
+    "timezone": "Europe/Berlin",
+    "wifi": {"ssid": "Café \\"am\\" Eck", "password": "not \\"secret\\" at all", "country": "DE"},
+    "settings": {"assistant.name": "Hal"}
+}
+END
+    mcopy -i "$2@@1M" "$SCRATCH/kafclaw.json" ::/kafclaw.json
 }
 
 # Starts a machine with the disk $1 and the firmware $2 (uefi or u-boot); the other arguments are qemu's. Its process is $machine, its

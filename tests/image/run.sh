@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
-# `run.sh program` stops after the program. What takes long (cross build, packages) is kept in the user's cache by the hash of its
+# `run.sh program` stops after the program, `run.sh all` also boots with other firmware. What takes long (cross build, packages) is kept in the user's cache by the hash of its
 # inputs, so that a second run is minutes.
 set -eu
 
@@ -11,3 +11,6 @@ tests/image/smoke.sh "$program"
 [ "${1:-}" != program ] || exit 0
 scripts/image.sh qemu-aarch64 >/dev/null
 tests/image/boot.sh uefi
+tests/image/alone.sh
+[ "${1:-}" = all ] || exit 0
+tests/image/boot.sh u-boot
