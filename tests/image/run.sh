@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
-# `run.sh program` stops after the program, `run.sh all` also boots with other firmware. What takes long (cross build, packages) is kept in the user's cache by the hash of its
-# inputs, so that a second run is minutes.
+# `run.sh program` stops after the program, `run.sh all` also boots with other firmware and goes through an update and back. What takes
+# long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -14,3 +14,4 @@ tests/image/boot.sh uefi
 tests/image/alone.sh
 [ "${1:-}" = all ] || exit 0
 tests/image/boot.sh u-boot
+tests/image/update.sh
