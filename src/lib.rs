@@ -97,6 +97,11 @@
 //!     complete and numbered cannot be misunderstood by whoever missed something, and agents in Go read nothing else on that topic.
 //! 29. *2026-11-21.* What is asked in a zone is only asked of members that leave alone what is meant for others. An agent in Go does
 //!     whatever it hears, in a zone or not.
+//! 30. *2026-11-21.* A large text that is shared travels as a record of its own on the topic of its item, as agents in Go send it, and is
+//!     known by its SHA-256. What fits into a record needs no object store, and nobody can pass another text off as it. *Otherwise
+//!     if* homes share more than a megabyte at once.
+//! 31. *2026-11-21.* The group watches its own work and nothing of the house: traces and audits of private turns go nowhere, or as
+//!     figures, and words of theirs only where two keys of the configuration say so. KafClaw told everybody everything.
 
 #![deny(unsafe_code)]
 

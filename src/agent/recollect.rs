@@ -51,9 +51,10 @@ impl Agent {
     /// "What did I tell you about ...?"
     pub(super) async fn recall(&self, work: &Work, intent: &Intent, topic: &str) -> Result<String, DbError> {
         let found = self.find(work, topic, LOOKED_AT).await;
-        // Asked for what was told; what stands in files answers only where nothing was.
-        let (told, written): (Vec<Found>, Vec<Found>) =
-            found.into_iter().partition(|hit| !matches!(origin_of(&hit.source), Some(NoteOrigin::File(_))));
+        // Asked for what was told; what stands in files, or came from others, answers only where nothing was.
+        let is_foreign =
+            |hit: &Found| matches!(origin_of(&hit.source), Some(NoteOrigin::File(_) | NoteOrigin::Peer(_)));
+        let (told, written): (Vec<Found>, Vec<Found>) = found.into_iter().partition(|hit| !is_foreign(hit));
         let mut notes = worth_saying(&told, 0.0);
         if notes.is_empty() {
             notes = worth_saying(&written, 0.0);
@@ -174,6 +175,7 @@ fn origin_of(source: &str) -> Option<NoteOrigin> {
     match layer {
         "soul" | "tool" => None,
         "conversation" | "observation" => Some(NoteOrigin::Talk),
+        "group" => Some(NoteOrigin::Peer(rest.split(':').next().unwrap_or(rest).to_owned())),
         "document" => Some(NoteOrigin::File(rest.rsplit('/').next().unwrap_or(rest).to_owned())),
         _ => Some(NoteOrigin::Told),
     }

@@ -1,7 +1,9 @@
-//! Floor 7: the HTTP API on port 18790: `/chat`, the probes, and the doors for models in OpenAI's dialect ([`v1`]).
+//! Floor 7: the HTTP API on port 18790: `/chat`, the probes, the doors for models in OpenAI's dialect ([`v1`]), and the one for
+//! agents that speak to the group through a proxy ([`lfs`]).
 //!
 //! Absent on purpose: everything about looking at the house; that is the dashboard's.
 
+mod lfs;
 pub mod port;
 mod v1;
 
@@ -11,11 +13,14 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::bus::BusError;
 use crate::channel::direct::{self, Question};
 use crate::channel::{Intake, IntakeError};
+use crate::db::Db;
 use crate::domain::message::{Channel, Origin};
+use crate::group::membership::Membership;
 use crate::http::{Access, Method, Request, Response, Route, error};
 
 pub use v1::{UPLOADS, delta, finish_reason};
@@ -32,6 +37,8 @@ pub trait Readiness: Send + Sync {
 }
 
 pub struct Api {
+    pub db: Db,
+    pub clock: Clock,
     pub intake: Intake,
     pub readiness: Arc<dyn Readiness>,
     /// KafClaw's plain error texts.
@@ -40,6 +47,7 @@ pub struct Api {
     pub embeddings: Arc<dyn port::Embeddings>,
     pub speech: Arc<dyn port::Speech>,
     pub talk: Arc<dyn port::Talk>,
+    pub membership: Membership,
 }
 
 /// The table of this port.
@@ -68,6 +76,7 @@ pub fn routes() -> Vec<Route<Api>> {
         },
     ];
     routes.extend(v1::routes());
+    routes.extend(lfs::routes());
     routes
 }
 

@@ -282,6 +282,9 @@ impl House {
         let readiness: Arc<dyn Readiness> =
             Arc::new(Checks { db: db.clone(), bus: bus.clone(), broker: handle.clone() });
         let api = Arc::new(Api {
+            db: db.clone(),
+            clock: clock.clone(),
+            membership: membership.clone(),
             intake: intake.clone(),
             readiness: readiness.clone(),
             is_compat: config.gateway.compat,

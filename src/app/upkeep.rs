@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::app::group;
 use crate::approval;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::error::chain;
@@ -74,5 +75,6 @@ async fn prune(db: &Db, now: Timestamp, retention: &Retention) -> Result<usize, 
         }
     }
     total += db.write(move |tx| recall::prune(tx, now)).await?;
+    total += group::prune(db, now, days(retention.timeline_days), tasks).await?;
     Ok(total)
 }

@@ -17,7 +17,7 @@ mod tests;
 pub use answer::{Answer, parse_answer};
 pub use schema::MIGRATIONS;
 pub use state::{Decision, Fact, Status, Step};
-pub use store::{expire_due, for_call, get, next_expiry, of_trace, pending, prune, request, respond};
+pub use store::{expire_due, for_call, get, newest, next_expiry, of_trace, pending, prune, request, respond};
 
 use std::time::Duration;
 

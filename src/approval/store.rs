@@ -132,6 +132,16 @@ pub fn of_trace(conn: &Connection, trace_id: &TraceId) -> rusqlite::Result<Vec<R
         .collect()
 }
 
+/// The newest requests, newest first; of one status and one person when those are not empty.
+pub fn newest(conn: &Connection, (status, sender): (&str, &str), limit: u32) -> rusqlite::Result<Vec<Request>> {
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM approval_requests WHERE (?1 = '' OR status = ?1) AND (?2 = '' OR sender = ?2)
+         ORDER BY id DESC LIMIT ?3"
+    ))?
+    .query_map((status, sender, limit), read)?
+    .collect()
+}
+
 /// Deletes decided requests older than `before` and the oldest above `rows_max`; returns how many went. Pending ones stay.
 pub fn prune(tx: &Tx<'_>, before: Timestamp, rows_max: u32) -> rusqlite::Result<usize> {
     let old = tx.execute(

@@ -97,6 +97,15 @@ pub fn by_key_prefix(connection: &Connection, prefix: &str, since: Timestamp) ->
         .optional()
 }
 
+/// The channels of all tasks of a trace, the first ones.
+pub fn channels_of_trace(connection: &Connection, trace_id: &str) -> rusqlite::Result<Vec<String>> {
+    const CHANNELS_MAX: u32 = 8;
+    connection
+        .prepare_cached("SELECT DISTINCT channel FROM tasks WHERE trace_id = ?1 LIMIT ?2")?
+        .query_map((trace_id, CHANNELS_MAX), |row| row.get(0))?
+        .collect()
+}
+
 /// The newest task of a trace.
 pub fn by_trace(connection: &Connection, trace_id: &str) -> rusqlite::Result<Option<Row>> {
     connection

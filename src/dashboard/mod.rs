@@ -8,6 +8,8 @@ mod auth;
 mod backup;
 mod devices;
 mod group;
+mod group_audit;
+mod group_shared;
 mod inbound;
 mod jobs;
 mod knowledge;
@@ -84,6 +86,8 @@ pub fn routes() -> Vec<Route<Dashboard>> {
     all.extend(group::routes());
     all.extend(orchestrator::routes());
     all.extend(knowledge::routes());
+    all.extend(group_shared::routes());
+    all.extend(group_audit::routes());
     all
 }
 

@@ -12,4 +12,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 1305, name: "group traces", apply: trace::create_tables },
     Migration { number: 1306, name: "group keys", apply: onboarding::create_tables },
     Migration { number: 1307, name: "keys of claws", apply: onboarding::create_claws },
+    Migration { number: 1310, name: "group contents", apply: share::create_objects },
+    Migration { number: 1311, name: "group pointers", apply: inbox::create_pointers },
+    Migration { number: 1312, name: "group watch", apply: trace::create_cursor },
 ];

@@ -85,7 +85,8 @@ impl Guard {
                 Err(error(403, "a change with a session needs an Origin header", Some(hint)))
             };
         }
-        match request.header("authorization") {
+        // Clients of KafScale's proxy send their key in a header of its own.
+        match request.header("authorization").or_else(|| request.header("x-api-key")) {
             Some(sent) => match self.try_token(sent, request.peer) {
                 Ok(()) => Ok(true),
                 // A wrong token is not what an open route cares about, but guessing there counts as well.

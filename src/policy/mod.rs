@@ -13,7 +13,7 @@ mod record;
 pub use judge::{Judgment, Question, Reason, Verdict, judge};
 pub use quota::{QuotaExceeded, check_quota, parse_limit};
 pub use rate::{Admission, Rate, RateLimits, Rates};
-pub use record::{Decided, Decision, MIGRATIONS, list, prune, record};
+pub use record::{Decided, Decision, MIGRATIONS, after, last_id, list, newest, prune, record};
 
 use std::collections::{BTreeMap, BTreeSet};
 

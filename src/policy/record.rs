@@ -87,28 +87,52 @@ pub fn record(tx: &Tx<'_>, decision: &Decision<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
+const COLUMNS: &str =
+    "id, coalesce(trace_id, ''), coalesce(task_id, ''), tool, tier, coalesce(sender, ''), coalesce(channel, ''),
+    allowed, coalesce(reason, ''), created_at";
+
 /// The decisions of one trace, oldest first.
 pub fn list(conn: &Connection, trace_id: &TraceId) -> rusqlite::Result<Vec<Decided>> {
-    conn.prepare_cached(
-        "SELECT id, coalesce(trace_id, ''), coalesce(task_id, ''), tool, tier, coalesce(sender, ''), coalesce(channel, ''),
-            allowed, coalesce(reason, ''), created_at
-         FROM policy_decisions WHERE trace_id = ?1 ORDER BY id LIMIT ?2",
-    )?
-    .query_map((trace_id, ROWS_PER_TRACE_MAX), |row| {
-        Ok(Decided {
-            id: row.get(0)?,
-            trace_id: row.get(1)?,
-            task_id: row.get(2)?,
-            tool: row.get(3)?,
-            tier: row.get(4)?,
-            sender: row.get(5)?,
-            channel: row.get(6)?,
-            allowed: row.get(7)?,
-            reason: row.get(8)?,
-            created_at: row.get(9)?,
-        })
-    })?
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM policy_decisions WHERE trace_id = ?1 ORDER BY id LIMIT ?2"))?
+        .query_map((trace_id, ROWS_PER_TRACE_MAX), decided)?
+        .collect()
+}
+
+/// Up to `limit` decisions after row `cursor`, oldest first.
+pub fn after(conn: &Connection, cursor: i64, limit: u32) -> rusqlite::Result<Vec<Decided>> {
+    conn.prepare_cached(&format!("SELECT {COLUMNS} FROM policy_decisions WHERE id > ?1 ORDER BY id LIMIT ?2"))?
+        .query_map((cursor, limit), decided)?
+        .collect()
+}
+
+/// The newest decisions, newest first; of one sender when `sender` is not empty, and of one outcome.
+pub fn newest(conn: &Connection, sender: &str, allowed: Option<bool>, limit: u32) -> rusqlite::Result<Vec<Decided>> {
+    conn.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM policy_decisions WHERE (?1 = '' OR sender = ?1) AND (?2 IS NULL OR allowed = ?2)
+         ORDER BY id DESC LIMIT ?3"
+    ))?
+    .query_map((sender, allowed, limit), decided)?
     .collect()
+}
+
+/// The newest row's number, zero where nothing was decided.
+pub fn last_id(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT coalesce(max(id), 0) FROM policy_decisions")?.query_row([], |row| row.get(0))
+}
+
+fn decided(row: &rusqlite::Row<'_>) -> rusqlite::Result<Decided> {
+    Ok(Decided {
+        id: row.get(0)?,
+        trace_id: row.get(1)?,
+        task_id: row.get(2)?,
+        tool: row.get(3)?,
+        tier: row.get(4)?,
+        sender: row.get(5)?,
+        channel: row.get(6)?,
+        allowed: row.get(7)?,
+        reason: row.get(8)?,
+        created_at: row.get(9)?,
+    })
 }
 
 /// Deletes rows older than `before` and the oldest above `rows_max`, a piece at a time; returns how many went.
@@ -172,6 +196,24 @@ mod tests {
         );
         assert_eq!(found.len(), 2);
         assert!(found[0].allowed);
+    }
+
+    #[test]
+    fn decisions_are_followed_and_listed_newest_first() {
+        let db = Db::memory_for_tests(&[MIGRATIONS]);
+        assert_eq!(db.read_blocking(last_id).expect("read"), 0);
+        record_one(&db, "t1", Tier::Read, START);
+        record_one(&db, "t2", Tier::HighRisk, START);
+        let ids = |rows: Vec<Decided>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
+        db.read_blocking(move |conn| {
+            assert_eq!(
+                (last_id(conn)?, ids(after(conn, 1, 9)?), ids(newest(conn, "ann", None, 9)?)),
+                (2, vec![2], vec![2, 1])
+            );
+            assert_eq!((ids(newest(conn, "", Some(true), 9)?), ids(newest(conn, "eve", None, 9)?)), (vec![1], vec![]));
+            Ok(())
+        })
+        .expect("read");
     }
 
     #[test]

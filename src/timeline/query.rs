@@ -73,6 +73,18 @@ pub fn after(connection: &Connection, cursor: i64, limit: u32) -> rusqlite::Resu
     select.query_map((cursor, limit), row)?.collect()
 }
 
+/// The newest events of the kinds in `classifications`, newest first; looks through the newest rows only.
+pub fn classified(connection: &Connection, classifications: &[&str], limit: u32) -> rusqlite::Result<Vec<Row>> {
+    const LOOKED_AT_MAX: u32 = 50_000;
+    let wanted = serde_json::json!(classifications).to_string();
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM timeline
+         WHERE id > (SELECT max(id) FROM timeline) - ?3 AND classification IN (SELECT value FROM json_each(?1))
+         ORDER BY id DESC LIMIT ?2"
+    ))?;
+    select.query_map((wanted, limit, LOOKED_AT_MAX), row)?.collect()
+}
+
 /// The newest row's number, zero for an empty timeline.
 pub fn last_id(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT coalesce(max(id), 0) FROM timeline")?.query_row([], |row| row.get(0))

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use kafclaw::base::clock::{Clock, Timestamp};
 use kafclaw::base::id::{PeerId, TaskId, random_hex};
-use kafclaw::base::shutdown::Shutdown;
 use kafclaw::bus::{self, WaitsFor};
 use kafclaw::db::{self, Db, Tx};
 use kafclaw::domain::peer::{Identity, Request};
@@ -16,11 +15,12 @@ use kafclaw::domain::record::{Class, Record};
 use kafclaw::group::hub::{self, Group, House, Parts};
 use kafclaw::group::inbox::Bounds;
 use kafclaw::group::outbox::{self, Limits, Pace, Rate, Room};
-use kafclaw::group::share::Shelf;
-use kafclaw::group::{self, connectivity, onboarding, task, wire};
+use kafclaw::group::share::{Note, Shelf};
+use kafclaw::group::{self, connectivity, onboarding, task, trace, wire};
 use kafclaw::link::kafka::{Address, Broker, Security};
 use kafclaw::{knowledge, orchestrator, timeline};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::figure::{Figure, Goal, Times, pss_mib};
 use crate::kafka::{RECORD_BYTES, RECORDS, theirs_on};
@@ -224,19 +224,18 @@ fn emptied(address: &Address, payload: &[u8]) -> f64 {
         Ok(())
     })
     .expect("appended");
-    let shutdown = Shutdown::default();
     let parts = Parts {
         db: db.clone(),
         clock: Clock::System,
         house: Arc::new(Nobody),
         config,
         address: address.clone(),
+        lfs_proxy_url: String::new(),
         seed: 1,
-        shutdown: shutdown.clone(),
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let (group, driver) = runtime.block_on(Group::start(parts)).expect("a group");
+    let (group, life) = runtime.block_on(Group::start(parts)).expect("a group");
     let left = || db.read_blocking(|connection| Ok(outbox::totals(connection)?.iter().map(|it| it.rows).sum::<u64>()));
     let mut began = None;
     let rate = wait_for(PATIENCE * 4, || {
@@ -251,8 +250,7 @@ fn emptied(address: &Address, payload: &[u8]) -> f64 {
         None
     });
     drop(group);
-    shutdown.trigger();
-    runtime.block_on(driver).expect("the driver");
+    runtime.block_on(life.end());
     rate.expect("an outbox that empties")
 }
 
@@ -263,6 +261,9 @@ fn config() -> hub::Config {
     let rate = Rate { per_second: 1 << 40, burst: 1 << 40 };
     let name = wire::GroupName::parse("bench").expect("a name");
     hub::Config {
+        sweep: Duration::from_secs(600),
+        proxy: None,
+        watch: trace::Config { is_on: false, ..trace::Config::default() },
         me: Identity {
             id: me.clone(),
             name: "bench".to_owned(),
@@ -315,13 +316,13 @@ impl House for Nobody {
         self
     }
 
-    fn can_think(&self) -> bool {
-        false
+    fn can_think(&self) -> watch::Receiver<bool> {
+        watch::channel(false).1
     }
 }
 
 impl Shelf for Nobody {
-    fn keep(&self, _: &Tx<'_>, _: &str, _: &str, _: Option<Timestamp>, _: Timestamp) -> rusqlite::Result<()> {
+    fn keep(&self, _: &Tx<'_>, _: &Note<'_>, _: Timestamp) -> rusqlite::Result<()> {
         Ok(())
     }
 

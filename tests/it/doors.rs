@@ -22,6 +22,7 @@ const OPEN: &[(&str, &str)] = &[
     ("post", "/api/v1/auth/login"),
     ("post", "/api/v1/auth/logout"),
     // These ask for the channel's own token; `bridge` tests it.
+    ("get", "/lfs/produce"),
     ("post", "/api/v1/channels/slack/inbound"),
     ("post", "/api/v1/channels/msteams/inbound"),
 ];

@@ -10,6 +10,7 @@ mod doors;
 mod fault;
 mod group;
 mod group_cable;
+mod group_share;
 mod kafka;
 mod knowledge;
 mod lamp;

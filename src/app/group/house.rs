@@ -11,7 +11,7 @@ use crate::db::Tx;
 use crate::domain::message::{Channel, Inbound, Origin};
 use crate::domain::peer::Request;
 use crate::group::hub::House;
-use crate::group::share::Shelf;
+use crate::group::share::{Note, Shelf};
 use crate::memory;
 use crate::provider::Chain;
 
@@ -63,21 +63,14 @@ impl House for Household {
 }
 
 /// Shared texts are memories of the layer `group`.
-struct MemoryShelf;
+pub(super) struct MemoryShelf;
 
 impl Shelf for MemoryShelf {
-    fn keep(
-        &self,
-        tx: &Tx<'_>,
-        source: &str,
-        text: &str,
-        expires_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> rusqlite::Result<()> {
-        memory::forget_source(tx, source)?;
-        for piece in memory::split(text, &memory::Cut::default()) {
-            let Ok(chunk) = memory::Chunk::new(&text[piece.range], source, "") else { continue };
-            let chunk = match expires_at {
+    fn keep(&self, tx: &Tx<'_>, note: &Note<'_>, now: Timestamp) -> rusqlite::Result<()> {
+        memory::forget_source(tx, note.source)?;
+        for piece in memory::split(note.text, &memory::Cut::default()) {
+            let Ok(chunk) = memory::Chunk::new(&note.text[piece.range], note.source, note.tags) else { continue };
+            let chunk = match note.expires_at {
                 Some(expiry) => chunk.until(expiry),
                 None => chunk,
             };

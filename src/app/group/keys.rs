@@ -30,6 +30,9 @@ pub(super) struct Keys {
     pub onboard_mode: String,
     pub unsigned: String,
     pub skills: Vec<String>,
+    pub share_traces: String,
+    pub share_trace_text: bool,
+    pub trace_one_in: u32,
 }
 
 /// The keys of `orchestrator`.

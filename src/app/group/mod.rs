@@ -5,9 +5,11 @@ mod house;
 mod keys;
 mod peers;
 mod plan;
+mod upkeep;
 
 pub(super) use courier::GroupCourier;
 pub(super) use peers::GroupPeers;
+pub(super) use upkeep::prune;
 
 use std::sync::Arc;
 

@@ -10,15 +10,17 @@ use crate::base::id::{PeerId, ZoneId};
 use crate::config::{Config, Paths};
 use crate::domain::peer::{Identity, Visibility};
 use crate::group::connectivity;
-use crate::group::hub;
+use crate::group::hub::{self, Proxy};
 use crate::group::inbox::Bounds;
 use crate::group::membership::{Blueprint, Plan, PlanError, Words};
 use crate::group::onboarding;
 use crate::group::outbox::{Limits, Pace};
 use crate::group::task;
+use crate::group::trace;
 use crate::group::wire::sign::Signer;
 use crate::group::wire::{self, GroupName, Topics};
 use crate::knowledge::{self, ShareMode, ballot, distinct_claw_id};
+use crate::link::http::Url;
 use crate::link::kafka::{Address, Broker, Security, SecurityWords};
 use crate::orchestrator;
 use crate::tool::Registry;
@@ -28,6 +30,10 @@ use super::keys::{Keys, KnowledgeKeys, NodeKeys, OrchestratorKeys};
 /// Heartbeats come once in so many poll intervals (group specification §4).
 const POLLS_PER_HEARTBEAT: u32 = 15;
 const POLL_INTERVAL_MS_MIN: u64 = 100;
+/// What KafClaw writes where nobody named a proxy.
+const PROXY_DEFAULT: &str = "http://localhost:8080";
+/// How often a hub looks at what waits for the network: all that an idle one without a network does for the group.
+const SWEEP: Duration = Duration::from_secs(600);
 
 /// What of the configuration makes a group.
 pub(super) struct Planner {
@@ -149,10 +155,29 @@ impl Blueprint for Planner {
             knowledge: knowledge_config(&self.knowledge, &self.node, &words.agent_id, group),
             signer: Some(Signer::from_seed(&seed)),
             onboarding: self.onboarding(words),
+            sweep: SWEEP,
+            proxy: proxy(words),
+            watch: watch(&self.group),
             me,
         };
         Ok(Plan { config, address })
     }
+}
+
+/// What others may watch. Words of private conversations only where both keys say so.
+fn watch(keys: &Keys) -> trace::Config {
+    let private = match keys.share_traces.as_str() {
+        "all" if keys.share_trace_text => trace::Private::Words,
+        "all" => trace::Private::Figures,
+        _ => trace::Private::Nothing,
+    };
+    trace::Config { is_on: keys.share_traces != "off", private, one_in: keys.trace_one_in }
+}
+
+/// The proxy through which pointers are followed. KafClaw's default means that nobody chose one.
+fn proxy(words: &Words) -> Option<Proxy> {
+    let url = Some(words.lfs_proxy_url.as_str()).filter(|url| !url.is_empty() && *url != PROXY_DEFAULT)?;
+    Some(Proxy { url: Url::parse(url).ok()?, api_key: words.lfs_proxy_api_key.clone() })
 }
 
 fn security(keys: &Keys) -> Result<Security, PlanError> {

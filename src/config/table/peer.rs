@@ -36,6 +36,18 @@ pub const KEYS: &[Key] = &[
         "What happens to messages that nobody signed; agents in Go do not sign.",
     ),
     key("group.skills", TEXTS, "", "Skills that this node offers to the group."),
+    key(
+        "group.shareTraces",
+        Kind::OneOf(&["off", "group", "all"]),
+        "group",
+        "Whose work the group may watch, in traces and audits: nobody's, its own, or everybody's, in figures.",
+    ),
+    flag(
+        "group.shareTraceText",
+        "false",
+        "Whether the words of private conversations go with them; KafClaw told them to everybody.",
+    ),
+    key("group.traceOneIn", Kind::Whole(1, 1_000_000), "1", "One in so many traces is told."),
     flag("orchestrator.enabled", "false", "Whether tasks are shared out in the group."),
     text("orchestrator.role", "worker", "Part this node plays: orchestrator, worker or observer."),
     text("orchestrator.zoneId", "", "Zone this node belongs to."),

@@ -21,7 +21,7 @@ use crate::link::kafka::{
 
 use super::core::Core;
 use super::say::{Said, undone};
-use super::{hear, place, presence, relay};
+use super::{fetch, hear, place, presence, relay};
 
 /// Announcements as old as this still tell who belongs to the group.
 const ROSTER_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -97,6 +97,7 @@ impl Clients {
             tokio::spawn(beat(self.core.clone(), producer.clone(), self.handle.clone())),
             tokio::spawn(presence::keep(self.core.clone(), producer.clone(), self.handle.clone())),
             tokio::spawn(place::tell(self.core.clone())),
+            tokio::spawn(fetch::run(self.core.clone())),
         ];
         Ok(Running { producer, idle, tasks, errand: None })
     }

@@ -24,6 +24,22 @@ pub(super) fn span(wire: Trace) -> Span {
     }
 }
 
+/// A span of ours, as it is told.
+pub(super) fn told(span: Span) -> Trace {
+    let time = |at: Option<Timestamp>| at.map(|at| GoTime::from(at).to_text()).unwrap_or_default();
+    Trace {
+        started_at: time(span.started_at),
+        ended_at: time(span.ended_at),
+        duration_ms: i64::try_from(span.duration_ms).unwrap_or(i64::MAX),
+        trace_id: span.trace_id,
+        span_id: span.span_id,
+        parent_span_id: span.parent_span_id,
+        span_type: span.span_type,
+        title: span.title,
+        content: span.content,
+    }
+}
+
 /// A shared item, whose author is the sender: nobody shares in another's name. `behind_ms` puts its end on our clock.
 pub(super) fn item(head: &Head, wire: MemoryItem, behind_ms: i64) -> Result<Item, Refusal> {
     check_id("item_id", &wire.item_id)?;

@@ -1,5 +1,6 @@
 //! What all parts of the group share: who we are, who is there, and the locks around both.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::group::onboarding;
 use crate::group::outbox::{self, Limits, Pace};
 use crate::group::roster::{self, Moment, Roster};
 use crate::group::task;
+use crate::group::trace;
 use crate::group::wire::sign::Signer;
 use crate::group::wire::{self, Topics};
 use crate::knowledge;
@@ -23,6 +25,7 @@ use crate::link::kafka::Address;
 use crate::orchestrator;
 
 use super::Parts;
+use super::fetch::Proxy;
 use super::port::House;
 use super::skills::Skills;
 
@@ -35,6 +38,8 @@ pub struct Config {
     /// Names our positions at the broker.
     pub consumer_group: String,
     pub heartbeat: Duration,
+    /// How often what waits is looked at whether it is still wanted.
+    pub sweep: Duration,
     pub task: task::Config,
     pub bounds: Bounds,
     pub limits: Limits,
@@ -45,6 +50,10 @@ pub struct Config {
     pub knowledge: knowledge::Config,
     pub signer: Option<Signer>,
     pub onboarding: onboarding::Config,
+    /// None: pointers to object stores are not followed.
+    pub proxy: Option<Proxy>,
+    /// What others may watch.
+    pub watch: trace::Config,
 }
 
 pub(super) struct Core {
@@ -66,6 +75,10 @@ pub(super) struct Core {
     /// There are more topics to listen to.
     pub widened: Notify,
     pub skills: Skills,
+    /// Something is to be fetched.
+    pub pointed: Notify,
+    /// When it was last told that a record was skipped, in milliseconds.
+    skips_told_ms: AtomicI64,
     roster: Mutex<Roster>,
     gate: Mutex<Gate>,
     started: Instant,
@@ -102,6 +115,8 @@ impl Core {
             skills,
             address,
             lfs_proxy_url,
+            pointed: Notify::new(),
+            skips_told_ms: AtomicI64::new(0),
             config,
             db,
             clock,
@@ -124,6 +139,16 @@ impl Core {
 
     pub(super) fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is time to say again that records are skipped; it is said then.
+    pub(super) fn may_tell_of_skips(&self, now: Timestamp, every: Duration) -> bool {
+        let last = Timestamp::from_millis(self.skips_told_ms.load(Ordering::Relaxed));
+        let may = now.since(last) >= every || now < last;
+        if may {
+            self.skips_told_ms.store(now.as_millis(), Ordering::Relaxed);
+        }
+        may
     }
 
     pub(super) fn moment(&self) -> Moment {

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::base::clock::Timestamp;
 use crate::base::error::chain;
+use crate::base::id::to_hex;
 use crate::db::Tx;
 use crate::domain::peer::Request;
 use crate::domain::record::Class;
@@ -75,7 +76,7 @@ async fn take(core: &Arc<Core>, consumer: &Consumer, records: Vec<Record>, began
         let end = (next + at_once).min(records.len());
         let (shared, taken) = (core.clone(), records.clone());
         let applied = core.db.write(move |tx| {
-            let hearing = Hearing { core: &shared, tx, now: shared.clock.now(), began };
+            let hearing = Hearing::new(&shared, tx, began);
             let mut after = After::default();
             taken[next..end].iter().try_for_each(|record| hearing.take(record, &mut after))?;
             Ok(after)
@@ -108,8 +109,31 @@ pub(super) struct Hearing<'a, 'b> {
     began: Timestamp,
 }
 
-impl Hearing<'_, '_> {
-    fn take(&self, record: &Record, after: &mut After) -> rusqlite::Result<()> {
+impl<'a, 'b> Hearing<'a, 'b> {
+    /// `began` is when this member began to listen: records from before are of the past.
+    pub(super) fn new(core: &'a Core, tx: &'a Tx<'b>, began: Timestamp) -> Self {
+        Self { core, tx, now: core.clock.now(), began }
+    }
+
+    pub(super) fn take(&self, record: &Record, after: &mut After) -> rusqlite::Result<()> {
+        let config = &self.core.config;
+        self.taken(record, after, |value| {
+            wire::decode(&config.topics, &record.topic, record.key.as_deref(), value, &config.wire)
+        })
+    }
+
+    /// As [`Hearing::take`], for what a pointer led to.
+    pub(super) fn take_fetched(&self, record: &Record, after: &mut After) -> rusqlite::Result<()> {
+        let config = &self.core.config;
+        self.taken(record, after, |value| wire::decode_fetched(&config.topics, &record.topic, value, &config.wire))
+    }
+
+    fn taken(
+        &self,
+        record: &Record,
+        after: &mut After,
+        decode: impl Fn(&[u8]) -> Result<wire::Received, Refusal>,
+    ) -> rusqlite::Result<()> {
         let mut received = self.outside(record);
         let value = match &record.payload {
             Payload::Bytes(value) => value,
@@ -119,9 +143,7 @@ impl Hearing<'_, '_> {
                 return self.refuse(&received, Objection::TooLarge.as_str());
             }
         };
-        let config = &self.core.config;
-        let decoded = wire::decode(&config.topics, &record.topic, record.key.as_deref(), value, &config.wire);
-        match decoded {
+        match decode(value) {
             Err(refusal) => self.refuse(&received, refusal.code())?,
             Ok(wire::Received::Message(message)) => {
                 self.describe(&mut received, &message);
@@ -137,8 +159,13 @@ impl Hearing<'_, '_> {
                 }
             }
             Ok(wire::Received::Knowledge(message)) => self.know(&mut received, &message, value, after)?,
-            Ok(wire::Received::Pointer(_)) => self.refuse(&received, Objection::Unresolved.as_str())?,
-            Ok(wire::Received::Content | wire::Received::EnsureTopic | wire::Received::Probe) => {
+            Ok(wire::Received::Pointer(pointer)) => self.pointed(&received, pointer, after)?,
+            Ok(wire::Received::Content) => {
+                inbox::receive(self.tx, &received, Verdict::NotForUs, self.now)?;
+                let sha256 = to_hex(&received.hash);
+                share::content_came(self.tx, (&sha256, value), self.core.house.shelf(), self.now)?;
+            }
+            Ok(wire::Received::EnsureTopic | wire::Received::Probe) => {
                 inbox::receive(self.tx, &received, Verdict::NotForUs, self.now)?;
             }
         }
@@ -146,7 +173,7 @@ impl Hearing<'_, '_> {
     }
 
     /// What is known of a record before it is read.
-    fn outside(&self, record: &Record) -> Received {
+    pub(super) fn outside(&self, record: &Record) -> Received {
         let (bytes, hash) = match &record.payload {
             Payload::Bytes(value) => (value.len() as u64, Sha256::digest(value).into()),
             Payload::TooLarge(len) => (*len as u64, [0; 32]),
@@ -234,7 +261,10 @@ impl Hearing<'_, '_> {
                 trace::store_audit(self.tx, &head.sender, &head.correlation_id, &text, self.now)?;
                 None
             }
-            Body::Memory(item) => self.shared(&head, item)?,
+            Body::Memory(item) => {
+                after.pointed |= item.lfs_envelope.is_some();
+                self.shared(&head, item)?
+            }
             Body::Orchestrator(message) => {
                 let said = orchestrator::Said { by: &head.sender, stamp: head.stamp, at: self.now };
                 let applied = orchestrator::apply(self.tx, &said, &message)?;
@@ -302,20 +332,6 @@ impl Hearing<'_, '_> {
         }
         after.greet |= steps.contains(&roster::Step::Greet);
         Ok(())
-    }
-
-    fn shared(&self, head: &Head, item: wire::MemoryItem) -> rusqlite::Result<Option<&'static str>> {
-        let item = match convert::item(head, item, self.core.roster().behind_ms(&head.sender)) {
-            Ok(item) => item,
-            Err(refusal) => return Ok(Some(refusal.code())),
-        };
-        let put = share::put(self.tx, &item, self.core.house.shelf(), self.now)?;
-        Ok(match put {
-            share::Put::NotTheirs => Some(Objection::Forbidden.as_str()),
-            share::Put::Expired => Some(Objection::TooOld.as_str()),
-            share::Put::TooLarge => Some(Objection::TooLarge.as_str()),
-            share::Put::New | share::Put::Changed | share::Put::Known => None,
-        })
     }
 
     fn know(

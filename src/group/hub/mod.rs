@@ -13,6 +13,7 @@ mod asked;
 mod client;
 mod convert;
 mod core;
+mod fetch;
 mod hear;
 mod know;
 mod leave;
@@ -22,18 +23,27 @@ mod presence;
 mod relay;
 mod rest;
 mod say;
+mod sharing;
 mod skills;
+mod spool;
+mod sweep;
+#[cfg(test)]
+mod testing;
 mod time;
 mod view;
+mod watch;
 mod work;
 
 pub use self::core::Config;
 pub use ask::{AskError, Asked, Order, Patience};
+pub use fetch::Proxy;
 pub use know::{Known, Voted};
 pub use leave::call_off_alone;
 pub use place::{PlaceError, PlaceView, ZoneDraft, ZoneOrder};
 pub use port::House;
+pub use sharing::{NewItem, ShareError};
 pub use skills::TopicError;
+pub use spool::{Foreign, SpoolError};
 pub use view::{MemberView, StatusView};
 
 use std::sync::Arc;
@@ -128,6 +138,8 @@ impl Group {
         tokio::spawn(rest::run(connectivity.clone()));
         let shutdown = Shutdown::default();
         let keeper = tokio::spawn(time::keep(core.clone(), connectivity.clone(), shutdown.clone()));
+        tokio::spawn(sweep::keep(core.clone(), shutdown.clone()));
+        tokio::spawn(watch::run(core.clone(), shutdown.clone()));
         let life = Life { connectivity: connectivity.clone(), shutdown, driver, keeper };
         Ok((Self { core, connectivity }, life))
     }

@@ -8,10 +8,10 @@ use crate::base::shutdown::Shutdown;
 use crate::base::wait;
 use crate::db::{DbError, Tx};
 use crate::group::connectivity::{Connectivity, Fact};
-use crate::group::outbox;
 use crate::group::task::{self, Direction, incoming, outgoing};
 
 use super::core::Core;
+use super::sweep::sweep_in;
 use super::work::After;
 
 /// After an error of the database.
@@ -66,11 +66,7 @@ async fn wake(core: &Arc<Core>) -> Result<Option<Timestamp>, DbError> {
 }
 
 fn wake_in(core: &Core, tx: &Tx<'_>, now: Timestamp, after: &mut After) -> rusqlite::Result<()> {
-    for expired in outbox::sweep(tx, &core.config.limits, now)? {
-        if let Some(task_id) = expired.key {
-            core.advance_ours(tx, &task_id, outgoing::Fact::Dropped, after)?;
-        }
-    }
+    sweep_in(core, tx, after)?;
     for mut task in task::due(tx, now)? {
         let config = &core.config.task;
         let steps = match task.direction {

@@ -23,6 +23,8 @@ pub(super) struct After {
     pub greet: bool,
     /// The group has to hear where this member stands, and its zones.
     pub place: bool,
+    /// Something lies where it has to be fetched from.
+    pub pointed: bool,
 }
 
 impl Core {
@@ -42,6 +44,9 @@ impl Core {
         }
         if after.place {
             self.place.notify_one();
+        }
+        if after.pointed {
+            self.pointed.notify_one();
         }
     }
 

@@ -6,11 +6,12 @@
 //! when the broker repeats it. Whatever is not believed is recorded with its reason.
 //!
 //! The ledger forgets after [`Keep::ledger`]; what comes again even later meets the state itself, which knows its task, item or
-//! version. Owner of the tables `group_ledger`, `group_refusals`, `group_refusal_counts`, `group_offsets` and
+//! version. Owner of the tables `group_ledger`, `group_refusals`, `group_refusal_counts`, `group_offsets`, `group_pointers` and
 //! `topic_message_log`.
 //!
 //! Absent on purpose: decoding, and what a message means.
 
+mod away;
 mod gate;
 mod log;
 mod schema;
@@ -19,6 +20,7 @@ mod store;
 mod tests;
 mod traffic;
 
+pub use away::{Away, away, create_table as create_pointers, missed, settled, wait};
 pub use gate::{Bounds, Gate};
 pub use log::{LOGGED_MAX, Logged, messages};
 pub use schema::create_tables;

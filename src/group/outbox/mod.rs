@@ -27,7 +27,8 @@ pub use relay::{Failure, Pace, Plan, Relay};
 pub use room::{Limits, Room};
 pub use schema::create_tables;
 pub use store::{
-    Expired, Leased, Totals, append, begin_epoch, drop_foreign, give_up, next_deadline, next_stamp, sent, sweep, totals,
+    Expired, Leased, Totals, append, begin_epoch, drop_foreign, give_up, next_deadline, next_stamp, next_sweep, sent,
+    sweep, totals,
 };
 
 use crate::domain::record::Class;
@@ -55,4 +56,18 @@ pub enum OutboxError {
         #[from]
         source: rusqlite::Error,
     },
+}
+
+impl OutboxError {
+    /// The reason why a transaction was undone, when it is one of these.
+    pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
 }

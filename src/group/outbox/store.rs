@@ -1,6 +1,8 @@
 //! The outbox in the database: rows come with the fact they announce and go when the broker has them.
 
-use rusqlite::{Connection, params};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::json;
 
 use crate::base::clock::Timestamp;
@@ -207,6 +209,25 @@ fn drop_older(tx: &Tx<'_>, class: Class, before: Timestamp, now: Timestamp) -> r
     }
     leave(tx, class, "dropped", gone.len() as u64, gone.iter().sum())?;
     room::tell(tx, class, now)
+}
+
+/// When [`sweep`] has something to do; none while nothing that waits can become worthless.
+pub fn next_sweep(connection: &Connection, limits: &Limits) -> rusqlite::Result<Option<Timestamp>> {
+    let mut next = next_deadline(connection)?;
+    for class in Class::ALL {
+        let Some(age_max) = limits.room(class).age_max else { continue };
+        let oldest = connection
+            .prepare_cached(
+                "SELECT created_ms FROM group_outbox WHERE class IN ('control', 'trace', 'audit') AND class = ?1
+                 ORDER BY id LIMIT 1",
+            )?
+            .query_row([class.as_str()], |row| row.get(0))
+            .optional()?;
+        // A row is dropped once it is older than that, not when it is exactly as old.
+        let over = oldest.map(|millis| Timestamp::from_millis(millis).plus(age_max).plus(Duration::from_millis(1)));
+        next = [next, over].into_iter().flatten().min();
+    }
+    Ok(next)
 }
 
 /// Counts of every class, in the order of [`Class::ALL`].

@@ -2,20 +2,25 @@
 //!
 //! Who may do what: the loop stores items that come and go ([`put`]); the text is handed to the memory through the port
 //! [`Shelf`], in the same transaction, and taken from it when the item expires. Small texts travel in the message; larger ones as
-//! a pointer, whose text is fetched later ([`unresolved`], [`resolve`]). Only its author changes an item. Owner of the table
-//! `group_memory_items`.
+//! a pointer beside their content on the same topic ([`content_came`]), or in an object store from where it is fetched later
+//! ([`unresolved`], [`resolve`]). Only its author changes an item. Owner of the tables `group_memory_items` and `group_objects`.
 //!
 //! Absent on purpose: fetching, and finding: that is the memory's.
 
+mod object;
 mod port;
 mod schema;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub use port::Shelf;
-pub use schema::create_tables;
-pub use store::{ItemFilter, ItemRow, expire, list, next_expiry, put, resolve, unresolved};
+pub use object::{OBJECT_BYTES_MAX, Origin, keep, object, prune as prune_objects};
+pub use port::{Note, Shelf};
+pub use schema::{create_objects, create_tables};
+pub use store::{
+    ATTEMPTS_MAX, ItemFilter, ItemRow, author_of, content_came, expire, forget, list, next_expiry, put, resolve,
+    unresolved,
+};
 
 use crate::base::clock::Timestamp;
 use crate::base::id::PeerId;
@@ -69,5 +74,7 @@ pub enum Put {
     NotTheirs,
     /// It is over already.
     Expired,
+    /// Its author took it back.
+    Withdrawn,
     TooLarge,
 }

@@ -26,3 +26,14 @@ pub fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
             WHERE expires_at IS NOT NULL",
     )
 }
+
+pub fn create_objects(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TABLE group_objects (id INTEGER PRIMARY KEY, sha256 TEXT UNIQUE NOT NULL, is_ours BOOLEAN NOT NULL,
+            bytes INTEGER NOT NULL, created_ms INTEGER NOT NULL, value BLOB NOT NULL);
+         CREATE INDEX idx_group_objects_origin ON group_objects (is_ours, id, bytes);
+         CREATE INDEX idx_group_objects_created ON group_objects (created_ms);
+         CREATE INDEX idx_group_memory_items_unresolved ON group_memory_items (lfs_sha256)
+            WHERE NOT is_resolved AND lfs_key IS NOT NULL",
+    )
+}

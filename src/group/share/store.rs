@@ -8,12 +8,17 @@ use sha2::{Digest, Sha256};
 use crate::base::clock::Timestamp;
 use crate::base::id::PeerId;
 use crate::db::{Tx, time};
-use crate::group::share::{INLINE_BYTES_MAX, ITEMS_MAX, Item, Pointer, Put, Shelf, Text};
+use crate::group::share::object::{self, Origin};
+use crate::group::share::{INLINE_BYTES_MAX, ITEMS_MAX, Item, Note, Pointer, Put, Shelf, Text};
 
 /// Items that expire in one call.
 const EXPIRED_AT_ONCE_MAX: u32 = 200;
 /// Attempts to fetch a text.
-const ATTEMPTS_MAX: u32 = 8;
+pub const ATTEMPTS_MAX: u32 = 8;
+/// Items that one content may be the text of.
+const SAME_CONTENT_MAX: u32 = 64;
+/// Of an item's words beside its text, in bytes.
+const TAGS_BYTES_MAX: usize = 400;
 
 /// In KafClaw's shape: lists and objects are JSON texts inside.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -40,37 +45,79 @@ pub struct ItemFilter {
     pub offset: u32,
 }
 
-/// Stores an item that its author told, and puts its text on the shelf.
+/// Stores an item that its author told, and puts its text on the shelf. An item that is over takes back what is known of it.
 pub fn put(tx: &Tx<'_>, item: &Item, shelf: &dyn Shelf, now: Timestamp) -> rusqlite::Result<Put> {
-    if item.expires_at.is_some_and(|expiry| expiry <= now) {
-        return Ok(Put::Expired);
-    }
-    if matches!(&item.text, Text::Inline(text) if text.len() > INLINE_BYTES_MAX) {
-        return Ok(Put::TooLarge);
-    }
     let hash = hash_of(item);
     let known = tx
         .prepare_cached("SELECT author_id, content_hash FROM group_memory_items WHERE item_id = ?1")?
         .query_row([&item.id], |row| Ok((row.get::<_, PeerId>(0)?, row.get::<_, Option<Vec<u8>>>(1)?)))
         .optional()?;
+    if item.expires_at.is_some_and(|expiry| expiry <= now) {
+        let is_theirs = known.is_some_and(|(author, _)| author == item.author);
+        return Ok(if is_theirs && forget(tx, &item.id, shelf)? { Put::Withdrawn } else { Put::Expired });
+    }
+    if matches!(&item.text, Text::Inline(text) if text.len() > INLINE_BYTES_MAX) {
+        return Ok(Put::TooLarge);
+    }
     let put = match known {
         Some((author, _)) if author != item.author => return Ok(Put::NotTheirs),
         Some((_, Some(known))) if known == hash => return Ok(Put::Known),
         Some(_) => Put::Changed,
         None => Put::New,
     };
-    write(tx, item, &hash)?;
-    match &item.text {
-        Text::Inline(text) => {
-            shelf.keep(tx, &source(&item.author, &item.id), &found_by(item, text), item.expires_at, now)?
+    let text = match &item.text {
+        Text::Inline(text) => Some(text.clone()),
+        Text::At(pointer) => {
+            object::object(tx, &pointer.sha256.to_lowercase())?.and_then(|value| String::from_utf8(value).ok())
         }
-        // Until the text is here, or for ever, the title is what can be found.
-        Text::At(_) | Text::None => {
-            shelf.keep(tx, &source(&item.author, &item.id), &item.title, item.expires_at, now)?;
-        }
-    }
+        Text::None => None,
+    };
+    write(tx, item, &hash, text.is_some())?;
+    let found_by = FoundBy { author: &item.author, id: &item.id, title: &item.title, tags: &item.tags.join(" ") };
+    // Until the text is here, or for ever, the title is what can be found.
+    found_by.keep(tx, text.as_deref(), item.expires_at, (shelf, now))?;
     make_room(tx, shelf)?;
     Ok(put)
+}
+
+/// Forgets an item; false when it is not known.
+pub fn forget(tx: &Tx<'_>, item_id: &str, shelf: &dyn Shelf) -> rusqlite::Result<bool> {
+    let gone = tx
+        .prepare_cached("DELETE FROM group_memory_items WHERE item_id = ?1 RETURNING author_id, item_id")?
+        .query_map([item_id], author_and_id)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    gone.iter().try_for_each(|(author, id)| shelf.drop(tx, &source(author, id)))?;
+    Ok(!gone.is_empty())
+}
+
+/// Who shared an item; none when it is not known.
+pub fn author_of(connection: &Connection, item_id: &str) -> rusqlite::Result<Option<PeerId>> {
+    connection
+        .prepare_cached("SELECT author_id FROM group_memory_items WHERE item_id = ?1")?
+        .query_row([item_id], |row| row.get(0))
+        .optional()
+}
+
+/// A content came by itself, as members send large ones: it is the text of the items that point to it, now or later. `sha256` is
+/// its own, in lower-case hexadecimal.
+pub fn content_came(
+    tx: &Tx<'_>,
+    (sha256, value): (&str, &[u8]),
+    shelf: &dyn Shelf,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if !object::keep(tx, Origin::Heard, (sha256, value), now)? {
+        return Ok(());
+    }
+    let Ok(text) = std::str::from_utf8(value) else { return Ok(()) };
+    let waiting = tx
+        .prepare_cached(
+            "SELECT item_id FROM group_memory_items
+             WHERE NOT is_resolved AND lfs_key IS NOT NULL AND lfs_sha256 = ?1 LIMIT ?2",
+        )?
+        .query_map((sha256, SAME_CONTENT_MAX), |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    waiting.iter().try_for_each(|item_id| resolve(tx, item_id, Some(text), shelf, now))
 }
 
 /// Items whose text is not here yet, the newest first.
@@ -98,14 +145,17 @@ pub fn resolve(
     let found = tx
         .prepare_cached(
             "UPDATE group_memory_items SET attempts = attempts + 1, is_resolved = is_resolved OR ?2 WHERE item_id = ?1
-             RETURNING author_id, coalesce(title, ''), expires_at",
+             RETURNING author_id, coalesce(title, ''), expires_at, coalesce(tags, '[]')",
         )?
         .query_row((item_id, text.is_some()), |row| {
-            Ok((row.get::<_, PeerId>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<Timestamp>>(2)?))
+            let tags: String = row.get(3)?;
+            Ok((row.get::<_, PeerId>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<Timestamp>>(2)?, tags))
         })
         .optional()?;
-    let (Some((author, title, expires_at)), Some(text)) = (found, text) else { return Ok(()) };
-    shelf.keep(tx, &source(&author, item_id), &format!("{title}\n{text}"), expires_at, now)
+    let (Some((author, title, expires_at, tags)), Some(text)) = (found, text) else { return Ok(()) };
+    let tags = serde_json::from_str::<Vec<String>>(&tags).unwrap_or_default().join(" ");
+    let found_by = FoundBy { author: &author, id: item_id, title: &title, tags: &tags };
+    found_by.keep(tx, Some(text), expires_at, (shelf, now))
 }
 
 /// Forgets items whose time is over; returns how many.
@@ -154,7 +204,7 @@ pub fn list(connection: &Connection, filter: &ItemFilter) -> rusqlite::Result<Ve
         .collect()
 }
 
-fn write(tx: &Tx<'_>, item: &Item, hash: &[u8]) -> rusqlite::Result<()> {
+fn write(tx: &Tx<'_>, item: &Item, hash: &[u8], is_resolved: bool) -> rusqlite::Result<()> {
     let pointer = match &item.text {
         Text::At(pointer) => Some(pointer),
         Text::Inline(_) | Text::None => None,
@@ -176,12 +226,12 @@ fn write(tx: &Tx<'_>, item: &Item, hash: &[u8]) -> rusqlite::Result<()> {
         pointer.map(|pointer| &pointer.bucket),
         pointer.map(|pointer| &pointer.key),
         pointer.map(|pointer| i64::try_from(pointer.bytes).unwrap_or(i64::MAX)),
-        pointer.map(|pointer| &pointer.sha256),
+        pointer.map(|pointer| pointer.sha256.to_lowercase()),
         item.metadata,
         item.created_at,
         item.expires_at,
         hash,
-        matches!(item.text, Text::Inline(_)),
+        is_resolved,
     ])
     .map(drop)
 }
@@ -206,8 +256,33 @@ fn source(author: &PeerId, item_id: &str) -> String {
     format!("group:{author}:{item_id}")
 }
 
-fn found_by(item: &Item, text: &str) -> String {
-    format!("{}\n{text}", item.title)
+/// What an item is found by.
+struct FoundBy<'a> {
+    author: &'a PeerId,
+    id: &'a str,
+    title: &'a str,
+    tags: &'a str,
+}
+
+impl FoundBy<'_> {
+    fn keep(
+        &self,
+        tx: &Tx<'_>,
+        text: Option<&str>,
+        expires_at: Option<Timestamp>,
+        (shelf, now): (&dyn Shelf, Timestamp),
+    ) -> rusqlite::Result<()> {
+        let whole = text.map_or_else(|| self.title.to_owned(), |text| format!("{}\n{text}", self.title));
+        // "What did the garage hub share about ...?"
+        let tags = format!("shared {} {}", self.author, self.tags);
+        let note = Note {
+            source: &source(self.author, self.id),
+            text: &whole,
+            tags: &tags[..tags.floor_char_boundary(TAGS_BYTES_MAX)],
+            expires_at,
+        };
+        shelf.keep(tx, &note, now)
+    }
 }
 
 fn hash_of(item: &Item) -> Vec<u8> {

@@ -16,8 +16,8 @@ const NOW: Timestamp = Timestamp::from_millis(1_787_063_412_000);
 struct Map(RefCell<BTreeMap<String, String>>);
 
 impl Shelf for Map {
-    fn keep(&self, _: &Tx<'_>, source: &str, text: &str, _: Option<Timestamp>, _: Timestamp) -> rusqlite::Result<()> {
-        self.0.borrow_mut().insert(source.to_owned(), text.to_owned());
+    fn keep(&self, _: &Tx<'_>, note: &Note<'_>, _: Timestamp) -> rusqlite::Result<()> {
+        self.0.borrow_mut().insert(note.source.to_owned(), note.text.to_owned());
         Ok(())
     }
 
@@ -60,7 +60,8 @@ fn an_item_is_kept_changed_by_its_author_and_forgotten_in_time() {
         let brief = Item { expires_at: Some(NOW.plus(Duration::from_secs(60))), ..item("i2", text("for now")) };
         assert_eq!(put(tx, &brief, &shelf, NOW)?, Put::New);
         assert_eq!(next_expiry(tx)?, brief.expires_at);
-        assert_eq!(put(tx, &brief, &shelf, NOW.plus(Duration::from_secs(60)))?, Put::Expired);
+        let late = Item { id: "i4".to_owned(), ..brief.clone() };
+        assert_eq!(put(tx, &late, &shelf, NOW.plus(Duration::from_secs(60)))?, Put::Expired);
         assert_eq!(put(tx, &item("i3", text(&"x".repeat(INLINE_BYTES_MAX + 1))), &shelf, NOW)?, Put::TooLarge);
         assert_eq!(expire(tx, &shelf, NOW)?, 0);
         assert_eq!(expire(tx, &shelf, NOW.plus(Duration::from_secs(60)))?, 1);
@@ -87,6 +88,48 @@ fn a_text_that_lies_elsewhere_is_fetched_later() {
         resolve(tx, "i1", Some("is hot"), &shelf, NOW)?;
         assert_eq!(unresolved(tx, 9)?.len(), 0);
         assert_eq!(shelf.0.borrow()["group:a:i1"], "Stove\nis hot");
+        Ok(())
+    })
+    .expect("written");
+}
+
+#[test]
+fn a_text_that_travels_beside_its_item_is_matched_by_what_it_is() {
+    let db = Db::memory_for_tests(&[timeline::MIGRATIONS, group::MIGRATIONS]);
+    db.write_blocking(|tx| {
+        let shelf = Map::default();
+        let at = |sha256: &str| {
+            Text::At(Pointer { bucket: "b".to_owned(), key: "k".to_owned(), bytes: 6, sha256: sha256.to_owned() })
+        };
+        put(tx, &item("i1", at("AA")), &shelf, NOW)?;
+        content_came(tx, ("aa", b"is hot"), &shelf, NOW)?;
+        assert_eq!(shelf.0.borrow()["group:a:i1"], "Stove\nis hot", "the content came second");
+        put(tx, &item("i2", at("aa")), &shelf, NOW)?;
+        assert_eq!(shelf.0.borrow()["group:a:i2"], "Stove\nis hot", "the content came first");
+        content_came(tx, ("bb", b"is a lie"), &shelf, NOW)?;
+        assert_eq!(unresolved(tx, 9)?.len(), 0);
+        content_came(tx, ("cc", b"\xff\xfe"), &shelf, NOW)?;
+        put(tx, &item("i3", at("cc")), &shelf, NOW)?;
+        assert_eq!(shelf.0.borrow()["group:a:i3"], "Stove", "what is no text is found by its title");
+        Ok(())
+    })
+    .expect("written");
+}
+
+#[test]
+fn an_item_is_taken_back_by_its_author_and_forgotten_by_its_reader() {
+    let db = Db::memory_for_tests(&[timeline::MIGRATIONS, group::MIGRATIONS]);
+    db.write_blocking(|tx| {
+        let shelf = Map::default();
+        put(tx, &item("i1", text("is hot")), &shelf, NOW)?;
+        let over = Item { expires_at: Some(NOW), ..item("i1", Text::None) };
+        assert_eq!(put(tx, &Item { author: PeerId::from("b"), ..over.clone() }, &shelf, NOW)?, Put::Expired);
+        assert_eq!(shelf.0.borrow().len(), 1, "nobody takes back what another one shared");
+        assert_eq!(put(tx, &over, &shelf, NOW)?, Put::Withdrawn);
+        assert_eq!((shelf.0.borrow().len(), author_of(tx, "i1")?), (0, None));
+        put(tx, &item("i2", text("is cold")), &shelf, NOW)?;
+        assert!(forget(tx, "i2", &shelf)? && !forget(tx, "i2", &shelf)?);
+        assert_eq!(shelf.0.borrow().len(), 0);
         Ok(())
     })
     .expect("written");

@@ -34,16 +34,37 @@ impl Default for Config {
     }
 }
 
+/// How much of a trace is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    Figures,
+    Words,
+}
+
+impl Config {
+    /// How much of a trace is told; none for nothing. `channel` is that of the task whose trace it is.
+    pub fn scope(&self, channel: &Channel, trace_id: &str) -> Option<Scope> {
+        if !self.is_on || !is_sampled(trace_id, self.one_in) {
+            return None;
+        }
+        match self.private {
+            _ if channel.as_str() == Channel::GROUP => Some(Scope::Words),
+            Private::Nothing => None,
+            Private::Figures => Some(Scope::Figures),
+            Private::Words => Some(Scope::Words),
+        }
+    }
+}
+
+/// Whether an event is of a kind that is told at all.
+pub fn may_tell(row: &Row) -> bool {
+    let kind = row.classification.as_str();
+    matches!(kind, "LLM" | "TOOL") || kind.contains("_OUTBOUND") || kind.starts_with("APPROVAL_")
+}
+
 /// The span that tells of an event; none when it is not told. `channel` is that of the task whose trace it is.
 pub fn span_of(row: &Row, channel: &Channel, config: &Config) -> Option<Span> {
-    if !config.is_on || !is_sampled(&row.trace_id, config.one_in) {
-        return None;
-    }
-    let is_of_group = channel.as_str() == Channel::GROUP;
-    let may_say_words = is_of_group || config.private == Private::Words;
-    if !is_of_group && config.private == Private::Nothing {
-        return None;
-    }
+    let may_say_words = config.scope(channel, &row.trace_id)? == Scope::Words;
     let (span_type, title, content) = match row.classification.as_str() {
         // Their content is figures: model, tokens, tools by name, durations.
         "LLM" => ("LLM", format!("LLM call: {}", word_after(&row.content_text, "model=")), row.content_text.as_str()),

@@ -2,17 +2,19 @@
 //!
 //! Who may do what: the loop stores what others tell ([`store`]) and asks [`span_of`] which events of our own timeline are told.
 //! Titles and figures may go; what people and models said to each other stays in the house unless the setting says otherwise
-//! (KafClaw told everything to everybody). Owner of the table `group_traces`.
+//! (KafClaw told everything to everybody). Owner of the tables `group_traces` and `group_watch`.
 //!
 //! Absent on purpose: the wire.
 
 mod choose;
+mod cursor;
 mod schema;
 mod store;
 
-pub use choose::{Config, Private, span_of};
+pub use choose::{Config, Private, Scope, may_tell, span_of};
+pub use cursor::{Cursor, advance, create_cursor, cursor};
 pub use schema::create_tables;
-pub use store::{SpanRow, TraceFilter, list, store, store_audit};
+pub use store::{SpanRow, TraceFilter, list, prune, store, store_audit};
 
 use crate::base::clock::Timestamp;
 

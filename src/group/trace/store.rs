@@ -12,6 +12,8 @@ use crate::group::trace::Span;
 const SPANS_MAX: i64 = 20_000;
 /// The table is cut every so many.
 const CUT_EVERY: i64 = 128;
+/// Rows that one call of [`prune`] looks at.
+const PRUNE_PIECE_LEN: u32 = 2_000;
 /// Of a span's text, in bytes.
 const CONTENT_BYTES_MAX: usize = 8 * 1024;
 /// Of a title and of ids, in bytes.
@@ -82,6 +84,15 @@ pub fn store_audit(tx: &Tx<'_>, from: &PeerId, trace_id: &str, payload: &str, no
     store(tx, from, &span, now)
 }
 
+/// Forgets spans that came before `before`, a bounded piece at a time; returns how many.
+pub fn prune(tx: &Tx<'_>, before: Timestamp) -> rusqlite::Result<usize> {
+    tx.execute(
+        "DELETE FROM group_traces WHERE id IN (SELECT id FROM (SELECT id, created_at FROM group_traces ORDER BY id LIMIT ?2)
+            WHERE created_at < ?1)",
+        (before, PRUNE_PIECE_LEN),
+    )
+}
+
 /// Newest first.
 pub fn list(connection: &Connection, filter: &TraceFilter) -> rusqlite::Result<Vec<SpanRow>> {
     connection
@@ -137,6 +148,18 @@ mod tests {
         let rows = db.read_blocking(move |conn| list(conn, &all)).expect("read");
         assert_eq!((rows[0].span_type.as_str(), rows[0].title.as_str()), ("AUDIT", "audit event"));
         assert_eq!((rows[1].content.len(), rows[1].duration_ms), (8_192, 7));
+        let gone = |before| db.write_blocking(move |tx| prune(tx, before)).expect("pruned");
+        assert_eq!((gone(NOW), gone(NOW.plus(std::time::Duration::from_millis(1)))), (0, 2));
+    }
+
+    #[test]
+    fn spans_are_listed_by_member() {
+        let db = Db::memory_for_tests(&[timeline::MIGRATIONS, group::MIGRATIONS]);
+        db.write_blocking(|tx| {
+            store(tx, &PeerId::from("a"), &Span::default(), NOW)?;
+            store(tx, &PeerId::from("b"), &Span::default(), NOW)
+        })
+        .expect("stored");
         let of_one = TraceFilter { agent_id: "a".to_owned(), limit: 10, offset: 0 };
         assert_eq!(db.read_blocking(move |conn| list(conn, &of_one)).expect("read").len(), 1);
     }

@@ -66,8 +66,8 @@ pub fn decode(
     };
     let is_content_welcome = known == Some(Topic::MemoryShared);
     if value.len() > bytes_max {
-        // Nobody has to read the content of an item here, however large it is.
-        let is_content = is_content_welcome && value.len() <= limits.record_bytes_max && !starts_object(value);
+        // Nobody has to read the content of an item here, however large it is, and items are never that large.
+        let is_content = is_content_welcome && value.len() <= limits.record_bytes_max;
         let refusal = Refusal::TooLarge { bytes: value.len(), bytes_max };
         return if is_content { Ok(Received::Content) } else { Err(refusal) };
     }
@@ -89,6 +89,9 @@ pub fn decode(
         return Ok(Received::EnsureTopic);
     }
     let topic = known.ok_or(Refusal::UnknownTopic)?;
+    if topic == Topic::Direct && outer.kind == "memory" && value.len() > limits.free_bytes_max {
+        return Err(Refusal::TooLarge { bytes: value.len(), bytes_max: limits.free_bytes_max });
+    }
     let head = head(outer)?;
     let body = body(&topic, &head, value)?;
     Ok(Received::Message(Message { topic, head, body }))
@@ -100,10 +103,6 @@ pub fn decode_fetched(topics: &Topics, topic: &str, value: &[u8], limits: &Limit
         Received::Pointer(_) => Err(Refusal::Meaningless { field: "kfs_lfs" }),
         received => Ok(received),
     }
-}
-
-fn starts_object(value: &[u8]) -> bool {
-    value.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 fn is_pointer<P>(outer: &Envelope<P>) -> bool {
@@ -189,6 +188,7 @@ fn body(topic: &Topic, head: &Head, value: &[u8]) -> Result<Body, Refusal> {
             "response" => response(value),
             "task_status" => status(value),
             "orchestrator" => in_orchestrator(value),
+            "memory" => memory(value),
             _ => Err(Refusal::UnknownType),
         },
         Topic::Knowledge(_) => Err(Refusal::UnknownTopic),

@@ -28,13 +28,17 @@ pub struct MemoryItem {
     /// The content itself, when it is text and small. Go sends a pointer, and for context items nothing at all.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub content: String,
+    /// Only members of this zone may know it; blank for everybody.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub zone: String,
 }
 
 impl MemoryItem {
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+    pub fn check(&self) -> Result<(), Refusal> {
         check_id("item_id", &self.item_id)?;
         check_name("author_id", &self.author_id)?;
         check_name("content_type", &self.content_type)?;
+        check_name("zone", &self.zone)?;
         let tags = self.tags.as_deref().unwrap_or_default();
         check_len("tags", tags, NAMES_LEN_MAX)?;
         tags.iter().try_for_each(|tag| check_name("tags", tag))?;

@@ -56,7 +56,8 @@ impl Audit {
         self.0.get("event_type").and_then(Value::as_str).unwrap_or_default()
     }
 
-    fn of(entries: &[(&str, &str)]) -> Self {
+    /// Keys and their texts.
+    pub fn of(entries: &[(&str, &str)]) -> Self {
         Self(entries.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect())
     }
 }

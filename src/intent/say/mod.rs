@@ -34,6 +34,8 @@ pub enum NoteOrigin {
     Talk,
     /// It is from a file of this name.
     File(String),
+    /// A hub of this name shared it.
+    Peer(String),
 }
 
 impl<'a> Say<'a> {

@@ -21,6 +21,13 @@ pub struct Pending {
     pub at: NaiveDateTime,
 }
 
+/// How one note is told: what somebody said, what was talked about, what stands in a file, what another hub shared.
+const NOTE: [ReplyKey; 4] =
+    [ReplyKey::RecalledOne, ReplyKey::RecalledTalk, ReplyKey::RecalledFile, ReplyKey::RecalledPeer];
+/// The same for one of several.
+const NOTE_OF_MANY: [ReplyKey; 4] =
+    [ReplyKey::RecalledItem, ReplyKey::RecalledTalkItem, ReplyKey::RecalledFileItem, ReplyKey::RecalledPeerItem];
+
 impl Say<'_> {
     pub fn timer_set(&self, duration: Duration, label: Option<&str>) -> String {
         let spoken = self.duration(duration);
@@ -82,10 +89,10 @@ impl Say<'_> {
     pub fn recalled(&self, topic: Option<&str>, notes: &[Noted]) -> String {
         match notes {
             [] => self.one(ReplyKey::RecalledNothing, &[("topic", topic.unwrap_or_default())]),
-            [note] => self.note(note, [ReplyKey::RecalledOne, ReplyKey::RecalledTalk, ReplyKey::RecalledFile]),
+            [note] => self.note(note, NOTE),
             notes => {
-                let keys = [ReplyKey::RecalledItem, ReplyKey::RecalledTalkItem, ReplyKey::RecalledFileItem];
-                let items: Vec<String> = notes.iter().take(ITEMS_SAID_MAX).map(|note| self.note(note, keys)).collect();
+                let items: Vec<String> =
+                    notes.iter().take(ITEMS_SAID_MAX).map(|note| self.note(note, NOTE_OF_MANY)).collect();
                 let told = notes.iter().all(|note| note.origin == NoteOrigin::Told);
                 let intro = match topic {
                     Some(topic) if told => self.one(ReplyKey::RecalledMany, &[("topic", topic)]),
@@ -96,13 +103,14 @@ impl Say<'_> {
         }
     }
 
-    fn note(&self, note: &Noted, [told, talk, file]: [ReplyKey; 3]) -> String {
+    fn note(&self, note: &Noted, [told, talk, file, peer]: [ReplyKey; 4]) -> String {
         let at = note.at.to_utc().with_timezone(&chrono::Local).naive_local();
         let date = self.calendar(at.date());
         match &note.origin {
             NoteOrigin::Told => self.one(told, &[("text", &note.text), ("date", &date)]),
             NoteOrigin::Talk => self.one(talk, &[("text", &note.text), ("date", &date)]),
             NoteOrigin::File(name) => self.one(file, &[("text", &note.text), ("file", name)]),
+            NoteOrigin::Peer(name) => self.one(peer, &[("text", &note.text), ("name", name), ("date", &date)]),
         }
     }
 

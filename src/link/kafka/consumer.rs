@@ -75,6 +75,22 @@ pub struct Record {
     _room: Option<OwnedSemaphorePermit>,
 }
 
+impl Record {
+    /// One that came by another way than through the client: without a key, headers or a time.
+    pub fn apart(topic: &str, (partition, offset): (i32, i64), value: Vec<u8>) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+            offset,
+            timestamp_ms: None,
+            key: None,
+            payload: Payload::Bytes(value),
+            headers: Vec::new(),
+            _room: None,
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Payload {
     Bytes(Vec<u8>),
