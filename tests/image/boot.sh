@@ -13,7 +13,7 @@ image=${2:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
 need_machine
 need_broker
 has curl || install_packages curl
-has mcopy || install_packages mtools
+{ has mcopy && has mkfs.vfat; } || install_packages mtools dosfstools
 SCRATCH=$(mktemp -d)
 PORT_BASE=${KAFCLAW_TEST_PORTS:-21000}
 machine=
@@ -44,18 +44,26 @@ pass() {
 web=http://127.0.0.1:$((PORT_BASE + 2))
 api=http://127.0.0.1:$((PORT_BASE + 1))
 new_disk "$image" "$SCRATCH/disk"
-# A port that no one may reach, to see that the firewall holds.
-start_machine "$SCRATCH/disk" "$firmware"
+# A stick is in it too, with the rest of what the owner wants.
+echo '{"timezone": "Europe/Berlin"}' >"$SCRATCH/stick.json"
+truncate -s 34M "$SCRATCH/stick"
+mkfs.vfat -F 32 "$SCRATCH/stick" >/dev/null
+mcopy -i "$SCRATCH/stick" "$SCRATCH/stick.json" ::/kafclaw.json
+start_machine "$SCRATCH/disk" "$firmware" -device qemu-xhci -drive if=none,id=stick,format=raw,file="$SCRATCH/stick" \
+    -device usb-storage,drive=stick,removable=on
 answered=$(wait_until 600 curl --silent --fail --max-time 5 "$web/") || fail "the dashboard does not answer"
 pass "the dashboard answers ($firmware, $answered s after power on)"
 wait_until 120 inside true >/dev/null || fail "no way in with the provisioned key"
 
 # What the owner's file asked for.
-[ "$(inside date +%Z)" != UTC ] || fail "the time zone was not taken"
+takes_zone() {
+    [ "$(inside 'readlink /persist/localtime')" = /usr/share/zoneinfo/Europe/Berlin ]
+}
+wait_until 60 takes_zone >/dev/null || fail "the stick was not read: $(inside 'systemctl list-units --all "kafclaw-stick*"; journalctl -u "kafclaw-stick*" --no-pager')"
 [ "$(inside 'KAFCLAW_HOME=/var/lib/kafclaw kafclaw config get assistant.name')" = Hal ] || fail "the settings were not taken"
 inside 'grep -q "ssid=436166c3a920" /persist/wifi.conf && grep -qF "psk=\"not \"secret\" at all\"" /persist/wifi.conf' || fail "Wi-Fi was not taken"
 inside 'test ! -e /efi/kafclaw.json && grep -q Wi-Fi /efi/kafclaw.txt' || fail "the file with the password still lies there"
-pass "kafclaw.json was taken: key, time zone, Wi-Fi, settings"
+pass "kafclaw.json was taken: key, Wi-Fi and settings from the boot partition, time zone from a stick"
 
 # A sentence, with the token that the machine made for itself.
 token=$(inside 'KAFCLAW_HOME=/var/lib/kafclaw kafclaw token')

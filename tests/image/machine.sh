@@ -12,7 +12,6 @@ new_disk() {
     cat >"$SCRATCH/kafclaw.json" <<END
 {
     "ssh_key": "$(cat "$SCRATCH/key.pub")",
-    "timezone": "Europe/Berlin",
     "wifi": {"ssid": "Café \\"am\\" Eck", "password": "not \\"secret\\" at all", "country": "DE"},
     "settings": {"assistant.name": "Hal"}
 }

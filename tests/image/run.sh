@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
-# `run.sh program` stops after the program, `run.sh all` also boots with other firmware and goes through an update and back. What takes
+# `run.sh program` stops after the program, `run.sh all` also boots with other firmware goes through an update and back, and makes other boards. What takes
 # long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes.
 set -eu
 
@@ -15,3 +15,4 @@ tests/image/alone.sh
 [ "${1:-}" = all ] || exit 0
 tests/image/boot.sh u-boot
 tests/image/update.sh
+tests/image/boards.sh

@@ -1,0 +1,109 @@
+#!/bin/sh
+# Makes the images of boards whose vendor must be asked, out of stand-ins for what the vendor gives out, for who changes a recipe: same
+# names, same layout, no contents. Looks at what landed where, and that a wrong sum, a missing licence's consent and a missing file
+# are refused. Boards without a vendor are made as they are.
+set -eu
+
+cd "$(dirname "$0")/../.."
+. scripts/need.sh
+need_image
+has dpkg-deb || install_packages dpkg
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
+
+fail() {
+    say "FAIL $*"
+    exit 1
+}
+
+# A package of Debian's kind $1 with the file $2 that says $3.
+package() {
+    mkdir -p "$scratch/deb/DEBIAN" "$scratch/deb/$(dirname "$2")"
+    printf 'Package: %s\nVersion: 39.2.0\nArchitecture: arm64\nMaintainer: nobody <nobody@example.org>\nDescription: stand-in\n' "$1" >"$scratch/deb/DEBIAN/control"
+    echo "$3" >"$scratch/deb/$2"
+    mkdir -p "$scratch/Linux_for_Tegra/nv_tegra/l4t_deb_packages"
+    dpkg-deb --root-owner-group -Zgzip -b "$scratch/deb" "$scratch/Linux_for_Tegra/nv_tegra/l4t_deb_packages/${1}_39.2.0_arm64.deb" >/dev/null
+    rm -r "$scratch/deb"
+}
+
+orin() {
+    package nvidia-l4t-kernel boot/Image kernel
+    package nvidia-l4t-kernel-oot-modules lib/modules/6.8.12-tegra/kernel/nvgpu.ko module
+    package nvidia-l4t-firmware lib/firmware/nvidia/ga10b.fw firmware
+    package nvidia-l4t-core usr/lib/aarch64-linux-gnu/nvidia/libnvrm_gpu.so library
+    package nvidia-l4t-cuda usr/lib/aarch64-linux-gnu/nvidia/libcuda.so.1.1 library
+    package nvidia-l4t-nvpmodel etc/nvpmodel.conf settings
+    echo "Stand-in for the licence." >"$scratch/Linux_for_Tegra/nv_tegra/LICENSE"
+    tar -cjf "$scratch/orin.tbz2" -C "$scratch" Linux_for_Tegra
+}
+
+pi() {
+    mkdir -p "$scratch/firmware-1/boot/overlays" "$scratch/firmware-1/modules/6.12.1-v8+/kernel" "$scratch/uefi"
+    echo kernel | gzip >"$scratch/firmware-1/boot/kernel8.img"
+    echo tree >"$scratch/firmware-1/boot/bcm2712-rpi-5-b.dtb"
+    echo overlay >"$scratch/firmware-1/boot/overlays/bcm2712d0.dtbo"
+    echo "Stand-in for the licence." >"$scratch/firmware-1/boot/LICENCE.broadcom"
+    echo copying >"$scratch/firmware-1/boot/COPYING.linux"
+    echo module >"$scratch/firmware-1/modules/6.12.1-v8+/kernel/macb.ko"
+    tar -czf "$scratch/firmware.tar.gz" -C "$scratch" firmware-1
+    echo uefi >"$scratch/uefi/RPI_EFI.fd"
+    (cd "$scratch/uefi" && python3 -m zipfile -c ../uefi.zip RPI_EFI.fd)
+    tar -cf "$scratch/pi.tar" -C "$scratch" firmware.tar.gz uefi.zip
+}
+
+sum() {
+    sha256sum "$1" | cut -d ' ' -f 1
+}
+
+# The steps up to the disk's contents; packing disks of stand-ins would show nothing more.
+steps() {
+    board=$1
+    shift
+    for step in 10-base 20-kernel 30-rootfs 40-initramfs 50-boot; do
+        scripts/image.sh "$board" "$@" --only "$step.sh" >"$scratch/log" 2>&1 || return 1
+    done
+}
+
+# In the work folder of the board $1, each of the files that follow.
+has_landed() {
+    work=$CARGO_TARGET_DIR/image/$1
+    shift
+    for file in "$@"; do
+        [ -s "$work/$file" ] || fail "$work/$file is missing"
+    done
+}
+
+# They are stand-ins, and large.
+clear() {
+    rm -rf "$CARGO_TARGET_DIR/image/$1"
+}
+
+KAFCLAW_BINARY=${KAFCLAW_BINARY:-$PWD/target/dist/kafclaw}
+export KAFCLAW_BINARY
+orin
+pi
+steps jetson-orin-nano && fail "an image was made without the vendor's files"
+grep -q developer.nvidia.com "$scratch/log" || fail "nobody is told where to fetch them: $(cat "$scratch/log")"
+steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 0000 --accept-license && fail "a wrong file was taken"
+grep -q 'is not the Jetson' "$scratch/log" || fail "$(cat "$scratch/log")"
+steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 "$(sum "$scratch/orin.tbz2")" && fail "nobody agreed to the licence"
+grep -q 'Stand-in for the licence' "$scratch/log" || fail "the licence was not shown"
+steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 "$(sum "$scratch/orin.tbz2")" --accept-license || fail "$(cat "$scratch/log")"
+has_landed jetson-orin-nano root/boot/Image root/boot/initrd root/usr/lib/modules/6.8.12-tegra/modules.dep root/usr/lib/firmware/nvidia/ga10b.fw \
+    root/usr/lib/aarch64-linux-gnu/nvidia/libcuda.so.1.1 root/etc/ld.so.conf.d/nvidia.conf esp/EFI/BOOT/BOOTAA64.EFI root/usr/bin/kafclaw
+clear jetson-orin-nano
+say "ok   jetson-orin-nano"
+steps raspberry-pi-5 --vendor "$scratch/pi.tar" --sha256 "$(sum "$scratch/pi.tar")" --accept-license || fail "$(cat "$scratch/log")"
+has_landed raspberry-pi-5 root/boot/Image root/boot/dtbs/bcm2712-rpi-5-b.dtb esp/RPI_EFI.fd esp/config.txt esp/bcm2712-rpi-5-b.dtb \
+    root/usr/lib/modules/6.12.1-v8+/modules.dep esp/EFI/BOOT/grub.cfg
+clear raspberry-pi-5
+say "ok   raspberry-pi-5"
+for board in jetson-nano generic-arm64-uefi; do
+    steps $board || fail "$(cat "$scratch/log")"
+    has_landed $board root/boot/Image root/boot/initrd esp/EFI/BOOT/board.cfg
+    [ $board != jetson-nano ] || has_landed $board root/boot/dtbs/nvidia/tegra210-p3450-0000.dtb
+    clear $board
+    say "ok   $board"
+done
