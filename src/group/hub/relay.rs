@@ -46,15 +46,21 @@ pub(super) async fn run(
     let mut sending = Sending {
         relay: Relay::online(core.config.pace, last_id, core.clock.now()),
         on_the_way: HashMap::new(),
+        settled: Settled::default(),
         core,
         producer,
     };
     let mut heard = Vec::new();
+    let mut storing = None;
     loop {
         let is_linked = is_linked(&link.borrow_and_update());
         if let Err(error) = sending.follow(is_linked).await {
             tracing::error!(error = chain(&error), "The group's outbox could not be read.");
             tokio::time::sleep(PAUSE).await;
+        }
+        // While one lot is being taken out of the outbox, the next is on its way.
+        if storing.is_none() && !sending.settled.is_empty() {
+            storing = Some(Box::pin(store(sending.core.clone(), std::mem::take(&mut sending.settled))));
         }
         idle.send_replace(sending.is_idle());
         let pause = sending.relay.wait(sending.core.clock.now());
@@ -63,9 +69,16 @@ pub(super) async fn run(
                 if count == 0 {
                     return;
                 }
-                if let Err(error) = sending.take(std::mem::take(&mut heard)).await {
+                sending.sort(heard.drain(..));
+            }
+            stored = when(&mut storing) => {
+                storing = None;
+                match stored {
+                    Ok((after, ids)) => sending.done(after, ids),
                     // The rows are sent again with the next connection; receivers know them.
-                    tracing::error!(error = chain(&error), "What the broker has could not be taken out of the outbox.");
+                    Err(error) => {
+                        tracing::error!(error = chain(&error), "What the broker has could not be taken out of the outbox.");
+                    }
                 }
             }
             changed = link.changed() => {
@@ -79,11 +92,55 @@ pub(super) async fn run(
     }
 }
 
+/// What comes of `future`; never, where there is none.
+async fn when<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Rows that are over, with the tasks they asked for.
+#[derive(Default)]
+struct Settled {
+    sent: Vec<Leased>,
+    tasks: Vec<String>,
+    /// No broker takes them.
+    refused: Vec<Leased>,
+}
+
+impl Settled {
+    fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.refused.is_empty()
+    }
+}
+
+/// Takes rows that are over out of the outbox; returns what follows, and their numbers.
+async fn store(core: Arc<Core>, settled: Settled) -> Result<(After, Vec<u64>), DbError> {
+    let Settled { sent, tasks, refused } = settled;
+    let ids = sent.iter().chain(&refused).map(|row| row.id).collect();
+    let shared = core.clone();
+    let written = core.db.write(move |tx| {
+        let mut after = After::default();
+        outbox::sent(tx, &sent)?;
+        for row in refused {
+            outbox::give_up(tx, row, "too large for the broker", shared.clock.now())?;
+        }
+        for task_id in tasks {
+            shared.advance_ours(tx, &task_id, outgoing::Fact::Sent, &mut after)?;
+        }
+        Ok(after)
+    });
+    Ok((written.await?, ids))
+}
+
 struct Sending {
     core: Arc<Core>,
     producer: Producer,
     relay: Relay,
     on_the_way: HashMap<u64, OnTheWay>,
+    /// Waits to be stored; as many at most as the producer may have.
+    settled: Settled,
 }
 
 /// Whether the broker is within reach, as far as anybody knows; also while this member takes its leave.
@@ -152,18 +209,17 @@ impl Sending {
         }
     }
 
-    /// Takes reports in: what the broker has leaves the outbox, the rest is tried again.
-    async fn take(&mut self, reports: Vec<Report>) -> Result<(), DbError> {
-        let (mut sent, mut tasks, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    /// Tells what is over from what is to be tried again.
+    fn sort(&mut self, reports: impl Iterator<Item = Report>) {
         for Report { token, outcome } in reports {
             let id = token as u64;
             let Some(row) = self.on_the_way.remove(&id) else { continue };
             match outcome {
                 Ok(_) => {
-                    sent.push(row.leased);
-                    tasks.extend(row.task);
+                    self.settled.sent.push(row.leased);
+                    self.settled.tasks.extend(row.task);
                 }
-                Err(DeliveryError::TooLarge) => refused.push(row.leased),
+                Err(DeliveryError::TooLarge) => self.settled.refused.push(row.leased),
                 Err(error) => {
                     let failure = match error {
                         DeliveryError::TopicMissing | DeliveryError::Denied => Failure::Topic,
@@ -173,22 +229,11 @@ impl Sending {
                 }
             }
         }
-        let ids: Vec<u64> = sent.iter().chain(&refused).map(|row| row.id).collect();
-        let core = self.core.clone();
-        let written = self.core.db.write(move |tx| {
-            let mut after = After::default();
-            outbox::sent(tx, &sent)?;
-            for row in refused {
-                outbox::give_up(tx, row, "too large for the broker", core.clock.now())?;
-            }
-            for task_id in tasks {
-                core.advance_ours(tx, &task_id, outgoing::Fact::Sent, &mut after)?;
-            }
-            Ok(after)
-        });
-        let after = written.await?;
+    }
+
+    /// These rows have left the outbox.
+    fn done(&mut self, after: After, ids: Vec<u64>) {
         self.core.settle(After { queued: false, ..after });
         ids.into_iter().for_each(|id| self.relay.done(id));
-        Ok(())
     }
 }
