@@ -5,6 +5,7 @@
 mod bridge;
 mod crash;
 mod disk;
+mod doctor;
 mod doors;
 #[path = "../fault/mod.rs"]
 mod fault;
