@@ -117,6 +117,7 @@ fn standing(status: &Value) -> String {
         ("Connection", field(status, "connectivity")),
         ("Members", field(status, "member_count")),
         ("Waiting", field(status, "outbox_rows")),
+        ("Let in", let_in(&status["onboarding"])),
         ("Why", field(status, "reason")),
         ("What to do", field(status, "advice")),
     ] {
@@ -125,6 +126,18 @@ fn standing(status: &Value) -> String {
         }
     }
     text
+}
+
+/// What the members said to whom they have to let in; blank where nobody was asked.
+fn let_in(onboarding: &Value) -> String {
+    let (by, reason) = (field(onboarding, "by"), field(onboarding, "reason"));
+    match onboarding["state"].as_str() {
+        Some("asking") if reason.is_empty() => "the members are being asked".to_owned(),
+        Some("asking" | "shut_out") => format!("no, says {by}: {reason}"),
+        Some("let_in") => format!("yes, by {by}"),
+        Some("nobody_answered") => "nobody answered".to_owned(),
+        _ => String::new(),
+    }
 }
 
 fn members(members: &Value) -> String {

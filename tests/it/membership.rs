@@ -301,3 +301,51 @@ fn commands_join_and_leave_through_the_running_gateway() {
     let (code, text) = run(&["group", "leave"]);
     assert!(code == 1 && text.contains("not in a group"), "{code}: {text}");
 }
+
+#[test]
+fn a_gated_group_lets_in_whose_key_an_operator_approved() {
+    let port = Kafka::shared().plaintext;
+    let gated = || lone().with("KAFCLAW_GROUP_ONBOARD_MODE", "gated").start();
+    let (inside, outside) = (gated(), gated());
+    assert_eq!(
+        post(&outside, "/api/v1/group/onboard", json!({})),
+        (400, {
+            let said = post(&outside, "/api/v1/group/onboard", json!({})).1;
+            assert_eq!(said["error"], "group not configured");
+            said
+        })
+    );
+    join(&inside, "it-gate", "gate-inside", port);
+    join(&outside, "it-gate", "gate-outside", port);
+    let standing_of = |hub: &Gateway| status(hub)["onboarding"].clone();
+    eventually("it is refused with a reason", PATIENCE, || {
+        standing_of(&outside)["reason"].as_str().is_some_and(|reason| reason.contains("operator"))
+    });
+    assert!(!sees(&inside, "gate-outside"), "its words are not believed");
+    let approve = |hub: &Gateway, agent: &str| {
+        let mut key = Value::Null;
+        eventually("its key is known", PATIENCE, || {
+            let keys = get(hub, "/api/v1/group/keys");
+            let asked = keys.as_array().into_iter().flatten().find(|row| row["agent_id"] == agent).cloned();
+            key = asked.map(|row| row["public_key"].clone()).unwrap_or_default();
+            key.is_string()
+        });
+        let (code, said) = post(hub, &format!("/api/v1/group/keys/{agent}"), json!({"public_key": key}));
+        assert_eq!((code, &said["standing"]), (200, &json!("approved")), "{said}");
+    };
+    approve(&inside, "gate-outside");
+    let (code, said) = post(&outside, "/api/v1/group/onboard", json!({}));
+    assert_eq!((code, said), (200, json!({"status": "onboard_request_sent"})));
+    eventually("it is let in", PATIENCE, || {
+        let standing = standing_of(&outside);
+        standing["state"] == "let_in" && standing["by"] == "gate-inside"
+    });
+    eventually("it is seen", PATIENCE, || sees(&inside, "gate-outside"));
+    approve(&outside, "gate-inside");
+    eventually("and sees", PATIENCE, || sees(&outside, "gate-inside"));
+    // Shut out again, and let in again.
+    assert_eq!(post(&inside, "/api/v1/group/keys/gate-outside", json!({"revoke": true})).0, 200);
+    eventually("it is not believed", PATIENCE, || !sees(&inside, "gate-outside"));
+    assert_eq!(post(&inside, "/api/v1/group/rejoin", json!({"agent_id": "gate-outside"})).0, 200);
+    eventually("it is believed again", PATIENCE, || sees(&inside, "gate-outside"));
+}

@@ -36,6 +36,8 @@ pub(super) enum Action {
         #[arg(long, default_value = "")]
         group: String,
     },
+    /// Ask the members to be let in, where the group is gated.
+    Onboard,
     /// Show what the group is joined with, or change it for the next time.
     Config {
         /// A change as key=value; a blank value goes back to the configuration file. May be given several times.
@@ -93,6 +95,10 @@ impl Action {
                 let wish = json!({"agent_id": agent_id, "group_name": group});
                 terminal.gateway()?.post("group/rejoin", &wish).map_err(Failure::Client)?;
                 terminal.print(&format!("{} counts as a member again.", printable(&agent_id)))
+            }
+            Self::Onboard => {
+                terminal.gateway()?.post("group/onboard", &json!({})).map_err(Failure::Client)?;
+                terminal.print("The members are asked; `kafclaw group status` shows what they say.")
             }
             Self::Config { set, json } if set.is_empty() => show("group/config", json, config, terminal),
             Self::Config { set, .. } => configure(&set, terminal),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::base::error::chain;
 use crate::base::id::PeerId;
 use crate::dashboard::{Dashboard, limit, offset, unstored};
-use crate::group::membership::{Changes, MembershipError};
+use crate::group::membership::{ChangeError, Changes, MembershipError};
 use crate::group::wire::sign::PublicKey;
 use crate::group::{onboarding, roster};
 use crate::http::{Request, Response, error};
@@ -68,6 +68,14 @@ pub(super) async fn join(it: Arc<Dashboard>, request: Request) -> Response {
 pub(super) async fn leave(it: Arc<Dashboard>) -> Response {
     match it.membership.leave().await {
         Ok(()) => Response::json(&json!({"status": "left"})),
+        Err(problem) => unchanged(&problem),
+    }
+}
+
+pub(super) async fn onboard(it: Arc<Dashboard>) -> Response {
+    match it.membership.onboard().await {
+        Ok(()) => Response::json(&json!({"status": "onboard_request_sent"})),
+        Err(MembershipError::Change(ChangeError::NoName)) => error(400, "group not configured", Some(HOW_TO_JOIN)),
         Err(problem) => unchanged(&problem),
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn routes() -> Vec<Route<Dashboard>> {
         route(Post, "/api/v1/group/join", Token, "Join {group_name, kafka_brokers?, agent_id?, lfs_proxy_url?}; leaves the one there is.", |it, request| Box::pin(membership::join(it, request))),
         route(Post, "/api/v1/group/leave", Token, "Leave the group, and stay out of it.", |it, _| Box::pin(membership::leave(it))),
         route(Post, "/api/v1/group/rejoin", Token, "Let a member that left count as one again: {agent_id, group_name?}; this hub joins again.", |it, request| Box::pin(membership::rejoin(it, request))),
+        route(Post, "/api/v1/group/onboard", Token, "Ask the members to be let in; status shows what they say.", |it, _| Box::pin(membership::onboard(it))),
         route(Get, "/api/v1/group/config", Token, "What the group is joined with; the key is not shown.", |it, _| Box::pin(membership::config(it))),
         route(Post, "/api/v1/group/config", Token, "Change {lfs_proxy_url?, api_key?, kafka_brokers?, consumer_group?, agent_id?, poll_interval_ms?} for the next join.", |it, request| Box::pin(membership::configure(it, request))),
         route(Get, "/api/v1/group/members", Token, "Who belongs to the group, and who is there.", |it, _| Box::pin(membership::members(it))),

@@ -8,7 +8,7 @@ use crate::group::inbox::Objection;
 use crate::group::onboarding::{self, Reply, Signed, Sponsor};
 use crate::group::roster::{self, Heard};
 use crate::group::wire::sign::{self, PublicKey, Signer};
-use crate::group::wire::{Body, Head, Manifest, Message, Onboard, OnboardAction, Topic};
+use crate::group::wire::{Body, Head, Message, Onboard, OnboardAction, Topic};
 
 use super::core::Core;
 use super::say::{Said, undone};
@@ -100,7 +100,9 @@ impl Core {
         after: &mut After,
     ) -> rusqlite::Result<Option<&'static str>> {
         if onboard.requester_id != head.sender.as_str() {
-            // A sponsor's word: this hub comes in with its key, and waits for no sponsor.
+            if onboard.requester_id == self.me().as_str() {
+                self.asked_in(tx, head, onboard, after)?;
+            }
             return Ok(None);
         }
         let (sponsor, now) = (Sponsor::new(self.config.onboarding.clone()), self.clock.now());
@@ -125,7 +127,7 @@ impl Core {
         let of = |action: OnboardAction, onboard: Onboard| Onboard { action: action.as_str().to_owned(), ..onboard };
         let onboard = match reply {
             Reply::Complete => {
-                let manifest = Some(Manifest::first(&self.config.topics, self.me(), now));
+                let manifest = Some(self.manifest(tx, now)?);
                 of(OnboardAction::Complete, Onboard { manifest, ..empty })
             }
             Reply::Challenge { nonce } => {

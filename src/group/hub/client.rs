@@ -21,6 +21,7 @@ use crate::link::kafka::{
 
 use super::core::Core;
 use super::say::{Said, undone};
+use super::work::After;
 use super::{fetch, hear, place, presence, relay};
 
 /// Announcements as old as this still tell who belongs to the group.
@@ -203,16 +204,16 @@ async fn join(core: &Arc<Core>, producer: &Producer) -> Result<(), String> {
     announce(core, producer, Action::Join).await?;
     let shared = core.clone();
     let told = core.db.write(move |tx| {
-        let now = shared.clock.now();
+        let (now, mut after) = (shared.clock.now(), After { queued: true, ..After::default() });
         shared.say_place(tx, now).map_err(undone)?;
         shared.say_skills(tx, now)?;
+        shared.ask_in_if_gated(tx, &mut after)?;
         if shared.config.knowledge.is_enabled {
             knowledge::reconnected(tx)?;
         }
-        Ok(())
+        Ok(after)
     });
-    told.await.map_err(|error| chain(&error))?;
-    core.queued.notify_one();
+    core.settle(told.await.map_err(|error| chain(&error))?);
     Ok(())
 }
 

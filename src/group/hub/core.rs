@@ -26,6 +26,7 @@ use crate::orchestrator;
 
 use super::Parts;
 use super::fetch::Proxy;
+use super::onboard::Onboarding;
 use super::port::House;
 use super::skills::Skills;
 
@@ -79,6 +80,7 @@ pub(super) struct Core {
     pub pointed: Notify,
     /// When it was last told that a record was skipped, in milliseconds.
     skips_told_ms: AtomicI64,
+    pub onboarding: Onboarding,
     roster: Mutex<Roster>,
     gate: Mutex<Gate>,
     started: Instant,
@@ -113,6 +115,7 @@ impl Core {
             place: Notify::new(),
             widened: Notify::new(),
             skills,
+            onboarding: Onboarding::default(),
             address,
             lfs_proxy_url,
             pointed: Notify::new(),

@@ -47,9 +47,11 @@ pub(super) async fn keep(core: Arc<Core>, connectivity: Connectivity, shutdown: 
 /// Wakes what is due; returns when the next one is.
 async fn wake(core: &Arc<Core>) -> Result<Option<Timestamp>, DbError> {
     let now = core.clock.now();
+    let attempt = core.onboarding.time_passed(now);
+    let sooner = |next: Option<Timestamp>| next.into_iter().chain(attempt).min();
     let next = core.db.read(task::next_due).await?;
     if next.is_none_or(|at| at > now) {
-        return Ok(next);
+        return Ok(sooner(next));
     }
     let shared = core.clone();
     let (after, next) = core
@@ -62,7 +64,7 @@ async fn wake(core: &Arc<Core>) -> Result<Option<Timestamp>, DbError> {
         .await?;
     // This loop is the one that would be told.
     core.settle(After { timed: false, ..after });
-    Ok(next)
+    Ok(sooner(next))
 }
 
 fn wake_in(core: &Core, tx: &Tx<'_>, now: Timestamp, after: &mut After) -> rusqlite::Result<()> {

@@ -8,6 +8,7 @@ use crate::group::outbox::{self, Totals};
 use crate::group::roster::Standing;
 
 use super::Group;
+use super::onboard::OnboardingView;
 
 /// `GET /api/v1/group/status`: KafClaw's fields, then ours.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -31,6 +32,7 @@ pub struct StatusView {
     pub advice: Option<String>,
     /// Records that wait for the network.
     pub outbox_rows: u64,
+    pub onboarding: OnboardingView,
 }
 
 /// `GET /api/v1/group/members`: lists are JSON texts, as in KafClaw.
@@ -71,6 +73,7 @@ impl Group {
             reason: status.reason,
             advice: status.advice,
             outbox_rows: waiting,
+            onboarding: self.core.onboarding.view(),
         })
     }
 

@@ -9,6 +9,7 @@ use crate::group::task::{self, Step, Task, outgoing};
 use crate::group::wire::{Body, Topic};
 
 use super::core::Core;
+use super::onboard::Attempt;
 use super::say::{Said, undone};
 
 /// What has to be done once the transaction is committed.
@@ -21,6 +22,8 @@ pub(super) struct After {
     /// A task's time changed.
     pub timed: bool,
     pub greet: bool,
+    /// How it stands with being let in.
+    pub attempt: Option<Attempt>,
     /// The group has to hear where this member stands, and its zones.
     pub place: bool,
     /// Something lies where it has to be fetched from.
@@ -32,6 +35,9 @@ impl Core {
     pub(super) fn settle(&self, after: After) {
         if after.begun > 0 || !after.resumed.is_empty() {
             self.house.moved(after.begun, after.resumed);
+        }
+        if let Some(attempt) = after.attempt {
+            self.onboarding.keep(attempt);
         }
         if after.queued {
             self.queued.notify_one();

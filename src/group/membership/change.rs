@@ -68,6 +68,18 @@ impl Membership {
         self.change(Wish::Offer(skill)).await.map(drop)
     }
 
+    /// Asks to be let in, where a group is known to be asked. Joins it first if this hub is not in it.
+    pub async fn onboard(&self) -> Result<(), MembershipError> {
+        let group = match self.current() {
+            Some(group) => group,
+            None => {
+                let words = self.kept().await?;
+                self.join(Changes::joining(&words.group_name)?).await?.group
+            }
+        };
+        Ok(group.onboard().await?)
+    }
+
     /// What the next join uses.
     pub async fn config(&self) -> Result<ConfigView, DbError> {
         Ok(self.kept().await?.view())

@@ -8,6 +8,8 @@ use crate::group::wire::sign::{Challenge, Signer};
 
 /// How long the answers may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// After the first no: somebody else may still say yes, but not for long.
+const PATIENCE_AFTER_NO: Duration = Duration::from_secs(5);
 /// Challenges that are signed in one attempt.
 const ANSWERS_MAX: usize = 16;
 
@@ -59,6 +61,7 @@ pub enum Outcome {
 }
 
 /// One attempt.
+#[derive(Clone)]
 pub struct Joiner {
     group: String,
     agent_id: PeerId,
@@ -86,6 +89,7 @@ impl Joiner {
             Fact::Rejected { sponsor, reason } => {
                 // Somebody else may still let us in.
                 self.rejected.get_or_insert_with(|| (sponsor.clone(), reason.to_owned()));
+                self.until = self.until.min(now.plus(PATIENCE_AFTER_NO));
                 None
             }
             Fact::TimePassed if now >= self.until => {
