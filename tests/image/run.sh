@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
-# `run.sh program` stops after the program, `run.sh all` also boots with other firmware goes through an update and back, and makes other boards. What takes
-# long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes.
+# `run.sh program` stops after the program; `run.sh all` also boots with other firmware, goes through an update and back, and makes
+# other boards. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is
+# minutes.
 set -eu
 
 cd "$(dirname "$0")/../.."
