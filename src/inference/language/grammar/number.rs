@@ -85,7 +85,8 @@ impl NumberRule {
     pub(super) fn may_begin(&self, text: &[u8]) -> bool {
         let Some(parts) = Parts::of(text) else { return false };
         let goes_on = parts.fraction.is_some() || parts.exponent.is_some();
-        if self.is_integer && goes_on {
+        // JSON's minus zero is a fraction to whoever reads it: integers have one zero.
+        if self.is_integer && (goes_on || text.starts_with(b"-0")) {
             return false;
         }
         if self.is_free() {

@@ -200,6 +200,12 @@ fn a_number_is_refused_as_soon_as_it_cannot_be_meant() {
     assert!(machine.push(b'0') && machine.push(b'0') && machine.may_end() && !machine.push(b'0'));
 }
 
+#[test]
+fn an_integer_is_never_minus_zero() {
+    let mut machine = Machine::new(Grammar::of_schema(&json!({"type": "integer"})).expect("a grammar"));
+    assert!(machine.clone().push(b'0') && machine.push(b'-') && !machine.clone().push(b'0') && machine.push(b'7'));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 96, ..ProptestConfig::default() })]
 
