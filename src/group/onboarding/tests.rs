@@ -158,6 +158,8 @@ fn one_who_lets_us_in_is_enough() {
     let outcome = Outcome::ShutOut { by: one, reason: "no".to_owned() };
     assert_eq!(attempt.next(Fact::TimePassed, until), Some(Step::End(outcome)));
     let mut attempt = Joiner::begin("g", peer("me"), None, NOW);
+    assert_eq!(attempt.next(Fact::TimePassed, until), None, "a no shortens only the wait of who heard it");
+    let until = attempt.until();
     assert_eq!(attempt.next(Fact::TimePassed, until), Some(Step::End(Outcome::NobodyAnswered)));
 }
 
