@@ -7,6 +7,7 @@ use crate::approval;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::error::chain;
 use crate::base::shutdown::Shutdown;
+use crate::base::trim;
 use crate::bus::{delivery, row};
 use crate::config::Retention;
 use crate::db::{Db, DbError};
@@ -35,6 +36,9 @@ pub(super) async fn run(db: Db, clock: Clock, retention: Retention, shutdown: Sh
             Ok(rows) => tracing::info!(rows, "Old records were deleted."),
             Err(error) => tracing::warn!(error = chain(&error), "Old records could not be deleted."),
         }
+        // It touches code and rows of every table that nobody needs until the next time.
+        trim::heap();
+        trim::code();
     }
 }
 
