@@ -40,8 +40,8 @@ use crate::tool;
 const RUNTIME_THREADS: usize = 2;
 /// How long each part has to come down; together less than [`limits::DRAIN_MAX`].
 const PART_DRAIN_MAX: Duration = Duration::from_millis(1_500);
-/// When what only the start needed can be given back.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// When what only the start needed can be given back: most of it soon, the rest when brokers and models have been looked for.
+const SETTLED_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(9)];
 /// How often Home Assistant hears how we are.
 const VITALS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -130,9 +130,11 @@ pub fn run(loaded: Loaded, announce: &mut dyn FnMut(&str)) -> Result<(), Gateway
             "The house is ready."
         );
         tokio::spawn(async {
-            tokio::time::sleep(SETTLED_AFTER).await;
-            trim::heap();
-            trim::code();
+            for wait in SETTLED_AFTER {
+                tokio::time::sleep(wait).await;
+                trim::heap();
+                trim::code();
+            }
         });
         signals.wait().await;
         tracing::info!("Stopping.");

@@ -27,7 +27,7 @@ use crate::kafka::{RECORD_BYTES, RECORDS, theirs_on};
 use crate::support::{Connection, Gateway, Kafka, PATIENCE, Plan, request, wait_for};
 
 /// At rest: what only the start needed has been given back.
-const REST: Duration = Duration::from_secs(4);
+const REST: Duration = Duration::from_secs(6);
 const JOINS: usize = 7;
 const FACTS: usize = 80;
 const VERSIONS: usize = 100;

@@ -121,8 +121,8 @@ fn until_ready(plan: &Plan) {
 fn memory() {
     let broker = Mosquitto::start();
     let gateway = plan().with_broker(&broker).start();
-    // At rest: what only the start needed is given back a second after it.
-    let _ = support::wait_for(Duration::from_secs(3), || None::<()>);
+    // At rest: what only the start needed is given back ten seconds after it at the latest.
+    let _ = support::wait_for(Duration::from_secs(12), || None::<()>);
     let fresh = pss_mib(gateway.id());
     Figure::new("idle_pss_mib", fresh, Goal::AtMost(12.0)).print();
     let mut caller = Caller::new(gateway.chat());
