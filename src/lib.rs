@@ -51,8 +51,8 @@
 //! 10. *2026-11-21.* Reminders of callers who hold no line open (`/chat`, command line, web page) are kept in the conversation and
 //!     announced on `<prefix>/<instance>/out/announcements` where there is a broker.
 //! 11. *2026-11-21.* Release code is built for size, and a second and ten seconds after READY the gateway drops the mapped pages of its
-//!     own code, as it does after each attempt to reach a broker and after the housekeeping: most of what is resident in an idle
-//!     house is code that only the start ran.
+//!     own code, as it does when the group's broker has come or gone and after the housekeeping: most of what is resident in an
+//!     idle house is code that only the start ran.
 //! 12. *2026-11-21.* The wire to the broker is ours even without TLS: small packets are acknowledged at once, because brokers hold
 //!     the next one back until then (88 ms instead of 2 for an answer).
 //! 13. *2026-11-21.* The control port (18789) is a key of the configuration and is not served yet: no empty shell.

@@ -132,8 +132,7 @@ pub fn run(loaded: Loaded, announce: &mut dyn FnMut(&str)) -> Result<(), Gateway
         tokio::spawn(async {
             for wait in SETTLED_AFTER {
                 tokio::time::sleep(wait).await;
-                trim::heap();
-                trim::code();
+                trim::all();
             }
         });
         signals.wait().await;

@@ -37,8 +37,7 @@ pub(super) async fn run(db: Db, clock: Clock, retention: Retention, shutdown: Sh
             Err(error) => tracing::warn!(error = chain(&error), "Old records could not be deleted."),
         }
         // It touches code and rows of every table that nobody needs until the next time.
-        trim::heap();
-        trim::code();
+        trim::all();
     }
 }
 

@@ -8,6 +8,12 @@
 
 use std::ops::Range;
 
+/// Gives back both: free pieces of the heap, and mapped pages of the program's code.
+pub fn all() {
+    heap();
+    code();
+}
+
 /// Drops the mapped pages of the program's code and constants from this process; they stay in the page cache and come back when
 /// used.
 pub fn code() {

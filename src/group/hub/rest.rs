@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use crate::base::trim;
-use crate::group::connectivity::Connectivity;
+use crate::group::connectivity::{Connectivity, State};
 
 /// From a change to the rest that follows it.
-const SETTLED_AFTER: Duration = Duration::from_secs(2);
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
-/// Ends with the connectivity. Every attempt to reach a broker is a change too.
+/// Ends with the connectivity.
 pub(super) async fn run(connectivity: Connectivity) {
     let mut status = connectivity.watch();
     // Nobody here keeps the connectivity alive.
     drop(connectivity);
-    while status.changed().await.is_ok() {
+    loop {
+        let is_online = matches!(status.borrow_and_update().state, State::Online { .. });
         tokio::time::sleep(SETTLED_AFTER).await;
-        status.mark_unchanged();
-        trim::heap();
-        trim::code();
+        trim::all();
+        let is_other = status.wait_for(|status| matches!(status.state, State::Online { .. }) != is_online);
+        if is_other.await.is_err() {
+            return;
+        }
     }
 }
