@@ -61,7 +61,7 @@ trap 'exit 143' TERM
 say "
   Broker  mqtt://127.0.0.1:$port   (mosquitto_sub -p $port -v -t '#')
   Home    $KAFCLAW_HOME
-  Token   KAFCLAW_HOME=$KAFCLAW_HOME $CARGO_TARGET_DIR/debug/kafclaw token
+  Login   KAFCLAW_HOME=$KAFCLAW_HOME $CARGO_TARGET_DIR/debug/kafclaw setup-code
 "
 export KAFCLAW_HOME
 KAFCLAW_MQTT_URL=mqtt://127.0.0.1:$port KAFCLAW_LOG_LEVEL=debug "$CARGO_TARGET_DIR/debug/kafclaw" gateway "$@"

@@ -22,7 +22,7 @@ port=$("$kafclaw" config get gateway.dashboardPort)
 
 say "
   Dashboard  http://$host:$port/
-  Log in     with the token that this command prints:  $kafclaw token
+  Log in     with your password; at the first visit with the code that this command prints:  $kafclaw setup-code
   Stop       with Ctrl-C
 "
 exec "$kafclaw" gateway "$@"

@@ -11,7 +11,7 @@
 //! | 1 | [`domain`] | the nouns: messages, calls, tasks, events, the household |
 //! | 2 | [`db`], [`link`], [`inference`] | one SQLite writer; wires to the outside (HTTP, MQTT); models that run here |
 //! | 3 | [`timeline`], [`models`] | what happened, followed by cursors; the store of models |
-//! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`] | durable state, one table owner each |
+//! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`], [`owner`] | durable state, one table owner each (`owner`: a file) |
 //! | 5 | [`intent`], [`provider`], [`tool`], [`recall`], [`agent`] | understanding, models, tools, what fills the memory, the turn (`agent` → `intent`, `provider`, `tool`, `recall`; `tool` → `policy` on floor 4) |
 //! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`orchestrator`], [`knowledge`], [`backup`] | edges: people, time, devices, other hubs, a file to carry away (`group` → `orchestrator`, `knowledge`) |
 //! | 7 | [`http`], [`api`], [`dashboard`], [`doctor`] | doors and desks, checks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
@@ -130,6 +130,7 @@ pub mod link;
 pub mod memory;
 pub mod models;
 pub mod orchestrator;
+pub mod owner;
 pub mod policy;
 pub mod provider;
 pub mod recall;

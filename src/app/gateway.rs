@@ -1,6 +1,5 @@
 //! The life of a gateway: from the configuration to READY, and from a signal to the end.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +30,7 @@ use crate::home::{Home, HomeError, Vitals};
 use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
 use crate::intent::Matcher;
 use crate::link::mqtt::{self, LinkState, MqttHandle, Qos, Reliability, Retain, Route, RouteConfig};
+use crate::owner::Owner;
 use crate::provider::Chain;
 use crate::recall::Finder;
 use crate::scheduler::Scheduler;
@@ -49,10 +49,6 @@ const VITALS_INTERVAL: Duration = Duration::from_secs(60);
 pub enum GatewayError {
     #[error(transparent)]
     State(#[from] StateError),
-    #[error(
-        "gateway.host is {host}, which others can reach, but gateway.authToken is not set; set it, or set gateway.host to 127.0.0.1"
-    )]
-    OpenToOthers { host: IpAddr },
     #[error("could not open the database")]
     Database { source: db::DbError },
     #[error("could not load the sentences")]
@@ -83,6 +79,8 @@ pub enum GatewayError {
     Registry { source: tool::RegistryError },
     #[error(transparent)]
     Server(#[from] crate::http::ServerError),
+    #[error("could not start the thread that knows the owner")]
+    Owner { source: crate::base::lane::LaneError },
     #[error("could not start the runtime")]
     Runtime { source: std::io::Error },
 }
@@ -103,9 +101,6 @@ pub fn run(loaded: Loaded, announce: &mut dyn FnMut(&str)) -> Result<(), Gateway
     let started = Instant::now();
     let config = loaded.config;
     log::start(config.log.level);
-    if !config.gateway.host.is_loopback() && config.gateway.auth_token.is_empty() {
-        return Err(GatewayError::OpenToOthers { host: config.gateway.host });
-    }
     state::prepare(&config.paths)?;
     let _lock = state::lock(&config.paths)?;
     let inherited = service::inherited_sockets();
@@ -183,6 +178,7 @@ struct House {
     courier: JoinHandle<()>,
     membership: Membership,
     home: Home,
+    owner: Owner,
 }
 
 /// The broker's connection with its routes taken apart.
@@ -279,7 +275,9 @@ impl House {
         tokio::spawn(upkeep::run(db.clone(), clock.clone(), config.retention.clone(), edges.clone()));
 
         let token = state::gateway_token(&config.paths, &config.gateway.auth_token)?;
-        let guard = Arc::new(Guard::new(wiring::guard(config, token), clock.clone()));
+        let owner =
+            Owner::open(&config.paths.state_dir, clock.clone()).map_err(|source| GatewayError::Owner { source })?;
+        let guard = Arc::new(Guard::new(wiring::guard(config, token), owner.clone(), clock.clone()));
         let readiness: Arc<dyn Readiness> =
             Arc::new(Checks { db: db.clone(), bus: bus.clone(), broker: handle.clone() });
         let api = Arc::new(Api {
@@ -306,6 +304,7 @@ impl House {
             scheduler,
             chain,
             guard: guard.clone(),
+            owner: owner.clone(),
             readiness,
             speech: api.speech.clone(),
             broker: handle,
@@ -334,7 +333,7 @@ impl House {
         )?;
         let doors = vec![chat, pages];
         tokio::spawn(service::feed_watchdog(doors.clone(), edges.clone()));
-        Ok(Self { db, doors, edges, turns, links, dispatcher, courier, membership, home })
+        Ok(Self { db, doors, edges, turns, links, dispatcher, courier, membership, home, owner })
     }
 
     fn greeting(&self, config: &Config) -> String {
@@ -346,10 +345,15 @@ impl House {
             "none yet; set mqtt.url to see your devices"
         };
         format!(
-            "KafClaw Edge {} is ready.\n  Dashboard  {}\n  Chat API   {}/chat\n  Devices    {broker}\n  Log in     with the token that `kafclaw token` shows",
+            "KafClaw Edge {} is ready.\n  Dashboard  {}\n  Chat API   {}/chat\n  Devices    {broker}\n  Log in     {}",
             env!("CARGO_PKG_VERSION"),
             pages.url(),
             chat.url(),
+            if self.owner.glance().has_password {
+                "with your password"
+            } else {
+                "for the first time with the code that `kafclaw setup-code` shows"
+            },
         )
     }
 

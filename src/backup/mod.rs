@@ -4,7 +4,7 @@
 //! size and SHA-256 of each file, so that a cut or changed one is known before anything is replaced. [`write`] may run beside
 //! the gateway; [`restore`] refuses to.
 //!
-//! Absent on purpose: compression and encryption (`zstd` and `age` do that better, in a pipe), schedules (a systemd timer),
+//! Absent on purpose: the owner's password (another machine has its own, and asks for its setup code), compression and encryption (`zstd` and `age` do that better, in a pipe), schedules (a systemd timer),
 //! symbolic links (they may lead anywhere), empty folders, and any table name: a database is copied as a file.
 
 mod entry;

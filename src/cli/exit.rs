@@ -13,6 +13,7 @@ use crate::cli::{Cli, Terminal};
 use crate::config::ConfigError;
 use crate::config::edit::EditError;
 use crate::models::StoreError;
+use crate::owner;
 
 pub const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -35,6 +36,8 @@ pub enum Failure {
     Backup(BackupError),
     #[error(transparent)]
     Models(StoreError),
+    #[error(transparent)]
+    Owner(owner::StoreError),
     /// The command did its part and the outcome is bad all the same; the text says what and what to do.
     #[error("{0}")]
     Outcome(String),
@@ -76,6 +79,7 @@ impl Failure {
             | Self::Client(_)
             | Self::Backup(_)
             | Self::Models(_)
+            | Self::Owner(_)
             | Self::Gateway(_)
             | Self::Outcome(_)
             | Self::File { .. }

@@ -22,9 +22,11 @@ mod kshark;
 mod memory;
 mod models;
 mod onboard;
+mod password;
 mod read_document;
 mod restore;
 mod sessions;
+mod setup_code;
 mod show;
 mod status;
 mod task;
@@ -57,6 +59,7 @@ Every key of the configuration can be given as a variable too: KAFCLAW_GATEWAY_P
 First steps:
   kafclaw onboard                          set up this machine
   kafclaw gateway                          run the assistant
+  kafclaw setup-code                       what its web page asks for at the first visit
   kafclaw agent -m 'what can you do?'      talk to it
 
 Exit codes: 0 done, 1 failed, 64 wrong use, 69 the gateway is not running, 74 output failed,
@@ -117,7 +120,11 @@ commands! {
     Models(models),
     /// Write down what is said in recordings.
     Transcribe(transcribe),
-    /// Show or replace the token that the web page and the API ask for.
+    /// Show the setup code that the web page asks for at the first visit.
+    SetupCode(setup_code),
+    /// Let the owner set a new password.
+    Password(password),
+    /// Show or replace the token that programs send to the API.
     Token(token),
     /// Look at the whole machine and this home: what works, what does not, and what to do about it.
     Doctor(doctor),

@@ -63,13 +63,13 @@ pub struct Args {
     /// Address the gateway listens on; beyond this machine it needs --allow-non-loopback.
     #[arg(long, value_name = "ADDRESS")]
     gateway_host: Option<IpAddr>,
-    /// Agree that other machines may reach the gateway; a token is made, which they need.
+    /// Agree that other machines may reach the gateway; people need the password, programs the token.
     #[arg(long)]
     allow_non_loopback: bool,
     /// Begin with a new configuration and new soul files; the old ones are kept beside them.
     #[arg(short, long)]
     force: bool,
-    /// Set aside what is there before: nothing, the configuration, or the database and the token too.
+    /// Set aside what is there before: nothing, the configuration, or the database, the token and the password too.
     #[arg(long, value_enum, default_value_t)]
     reset_scope: ResetScope,
     /// Write a systemd unit: for the system as root, for yourself with --user.

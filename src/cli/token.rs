@@ -13,8 +13,9 @@ use crate::cli::{Failure, Terminal};
 const TOKEN_BYTES: usize = 32;
 
 const AFTER_HELP: &str = "\
-The gateway makes a token at its first start and keeps it in gateway.token, which only its user may read. Type it into the
-web page once, or send it as `Authorization: Bearer <token>`. A token in the configuration (gateway.authToken) counts instead.
+The gateway makes a token at its first start and keeps it in gateway.token, which only its user may read. Programs send it as
+`Authorization: Bearer <token>`; people have a password (`kafclaw setup-code`). A token in the configuration (gateway.authToken)
+counts instead.
 
 Examples:
   kafclaw token

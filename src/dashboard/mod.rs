@@ -44,6 +44,7 @@ use crate::group::membership::Membership;
 use crate::home::Home;
 use crate::http::{Access, Guard, Handler, Method, Request, Response, Route, error};
 use crate::link::mqtt::MqttHandle;
+use crate::owner::Owner;
 use crate::provider::Chain;
 use crate::scheduler::Scheduler;
 
@@ -62,6 +63,7 @@ pub struct Dashboard {
     pub scheduler: Scheduler,
     pub chain: Arc<Chain>,
     pub guard: Arc<Guard>,
+    pub owner: Owner,
     pub readiness: Arc<dyn Readiness>,
     /// What understands recordings; that of the API.
     pub speech: Arc<dyn Speech>,
@@ -101,7 +103,10 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Get, "/metrics", Open, "Figures for Prometheus.", |it, request| Box::pin(status::metrics(it, request))),
         route(Get, "/api/v1/openapi.json", Token, "This list of routes.", |it, _| Box::pin(async move { Response::json(&it.document) })),
         route(Get, "/api/v1/status", Open, "Who this is, and to members of the house, how it is.", |it, request| Box::pin(status::status(it, request))),
-        route(Post, "/api/v1/auth/login", Open, "Log in with {token}; answers with a session cookie.", |it, request| Box::pin(auth::login(it, request))),
+        route(Get, "/api/v1/auth/owner", Open, "Whether a login is needed, and whether the owner has set a password.", |it, _| Box::pin(async move { auth::owner(&it) })),
+        route(Post, "/api/v1/auth/setup", Open, "Become the owner with {code, password}; answers with a session cookie.", |it, request| Box::pin(auth::set_up(it, request))),
+        route(Post, "/api/v1/auth/login", Open, "Log in with {password} or {token}; answers with a session cookie.", |it, request| Box::pin(auth::login(it, request))),
+        route(Post, "/api/v1/auth/password", Token, "Change {current, password}; ends all sessions and answers with a new one.", |it, request| Box::pin(auth::change(it, request))),
         route(Post, "/api/v1/auth/logout", Open, "End the session.", |_, _| Box::pin(async { auth::logout() })),
         route(Get, "/api/v1/auth/verify", Token, "Whether token or session are valid.", |it, _| Box::pin(async move { auth::verify(&it) })),
         route(Post, "/api/v1/auth/verify", Token, "Whether token or session are valid.", |it, _| Box::pin(async move { auth::verify(&it) })),

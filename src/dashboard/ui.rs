@@ -71,6 +71,7 @@ const ASSETS: &[Asset] = assets! {
     "main.js": SCRIPT,
     "memory.js": SCRIPT,
     "mic.js": SCRIPT,
+    "password.js": SCRIPT,
     "router.js": SCRIPT,
     "sse.js": SCRIPT,
     "status.js": SCRIPT,

@@ -1,4 +1,4 @@
-//! Who is let in: bearer token or session cookie, the right host name, no foreign origin, no guessing.
+//! Who is let in: bearer token or session cookie (which a password gets, too), the right host name, no foreign origin, no guessing.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +14,7 @@ use crate::base::secret::Secret;
 use crate::http::lockout::Lockout;
 use crate::http::message::{Request, Response, error};
 use crate::http::route::Access;
+use crate::owner::Owner;
 
 pub const LOGIN_COOKIE: &str = "kafclaw_session";
 /// How long a login lasts.
@@ -36,13 +37,14 @@ pub struct GuardConfig {
 
 pub struct Guard {
     config: GuardConfig,
+    owner: Owner,
     clock: Clock,
     lockout: Mutex<Lockout>,
 }
 
 impl Guard {
-    pub fn new(config: GuardConfig, clock: Clock) -> Self {
-        Self { config, clock, lockout: Mutex::default() }
+    pub fn new(config: GuardConfig, owner: Owner, clock: Clock) -> Self {
+        Self { config, owner, clock, lockout: Mutex::default() }
     }
 
     /// Whether a token is needed at all.
@@ -103,22 +105,32 @@ impl Guard {
     pub fn try_token(&self, sent: &str, peer: IpAddr) -> Result<(), Response> {
         let sent = sent.trim();
         let sent = sent.strip_prefix("Bearer ").or_else(|| sent.strip_prefix("bearer ")).unwrap_or(sent).trim();
-        let now = self.clock.now();
-        let mut lockout = self.lockout.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(wait) = lockout.wait(peer, now) {
-            let seconds = wait.as_secs().max(1).to_string();
-            return Err(error(429, "too many wrong tokens came from this address", Some("wait and try again"))
-                .with("Retry-After", seconds));
-        }
+        self.check_patience(peer)?;
         let known = self.config.token.reveal().as_bytes();
         if !known.is_empty() && bool::from(known.ct_eq(sent.as_bytes())) {
-            lockout.succeeded(peer);
+            self.succeeded(peer);
             return Ok(());
         }
-        lockout.failed(peer, now);
+        self.failed(peer);
         tracing::warn!(peer = %peer, "A wrong token was refused.");
         Err(error(401, "the token is wrong", Some("`kafclaw token` on the machine itself shows it"))
             .with("WWW-Authenticate", "Bearer"))
+    }
+
+    /// Whether `peer` may try a token, a password or a code now. Whoever tries tells [`Guard::failed`] or [`Guard::succeeded`].
+    pub fn check_patience(&self, peer: IpAddr) -> Result<(), Response> {
+        let lockout = self.lockout.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(wait) = lockout.wait(peer, self.clock.now()) else { return Ok(()) };
+        let sentence = "too many wrong tokens, passwords or codes came from this address";
+        Err(error(429, sentence, Some("wait and try again")).with("Retry-After", wait.as_secs().max(1).to_string()))
+    }
+
+    pub fn failed(&self, peer: IpAddr) {
+        self.lockout.lock().unwrap_or_else(PoisonError::into_inner).failed(peer, self.clock.now());
+    }
+
+    pub fn succeeded(&self, peer: IpAddr) {
+        self.lockout.lock().unwrap_or_else(PoisonError::into_inner).succeeded(peer);
     }
 
     /// The cookie of a new session.
@@ -154,11 +166,13 @@ impl Guard {
         })
     }
 
-    /// Keyed with the token: a new token ends all sessions, a restart ends none.
+    /// Keyed with the token and the owner's epoch: a new token or password ends all sessions, a restart ends none.
     fn signature(&self, body: &str) -> String {
         let key = self.config.token.reveal().as_bytes();
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("invariant: HMAC takes keys of any length");
         mac.update(b"kafclaw session ");
+        mac.update(self.owner.glance().epoch.as_bytes());
+        mac.update(b" ");
         mac.update(body.as_bytes());
         to_hex(&mac.finalize().into_bytes())
     }

@@ -14,6 +14,7 @@ use super::*;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::secret::Secret;
 use crate::base::shutdown::Shutdown;
+use crate::owner::Owner;
 
 const TOKEN: &str = "correct horse";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -125,6 +126,7 @@ struct House {
 fn house(change: impl FnOnce(&mut Config)) -> House {
     let run_dir = tempfile::tempdir().expect("a folder");
     let clock = Clock::manual(Timestamp::from_millis(1_787_063_412_000));
+    let owner = Owner::open(run_dir.path(), clock.clone()).expect("an owner");
     let guard = Arc::new(Guard::new(
         GuardConfig {
             token: Secret::new(TOKEN.to_owned()),
@@ -133,6 +135,7 @@ fn house(change: impl FnOnce(&mut Config)) -> House {
             allowed_origins: vec!["https://panel.lan".to_owned()],
             hostname: "board".to_owned(),
         },
+        owner,
         clock.clone(),
     ));
     let mut config = Config::new("test", "127.0.0.1".parse().expect("an address"), 0, run_dir.path());

@@ -54,7 +54,7 @@ END
         file_on "$SCRATCH/disk" 5 /lib/kafclaw/broker | cut -d : -f 2
         file_on "$SCRATCH/disk" 5 /lib/kafclaw/.kafclaw/gateway.token
         echo
-        file_on "$SCRATCH/disk" 5 /lib/kafclaw/.kafclaw/config.json | sed -n 's/.*"authToken": *"\(.*\)".*/\1/p'
+        file_on "$SCRATCH/disk" 5 /lib/kafclaw/.kafclaw/owner.json | sed -n 's/.*"\(code\|epoch\)": *"\(.*\)".*/\2/p'
     } | grep . >"$SCRATCH/own.$copy"
     [ "$(wc -l <"$SCRATCH/own.$copy")" -ge 6 ] || { say "too little was found on the disk:"; cut -c 1-8 "$SCRATCH/own.$copy" >&2; exit 1; }
 done

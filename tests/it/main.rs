@@ -19,6 +19,7 @@ mod membership;
 mod memory;
 mod openai;
 mod orchestrator;
+mod owner;
 mod peers;
 mod service;
 mod support;

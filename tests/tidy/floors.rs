@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["domain"],
     &["db", "link", "inference"],
     &["timeline", "models"],
-    &["bus", "session", "memory", "policy", "approval", "settings", "webuser"],
+    &["bus", "session", "memory", "policy", "approval", "settings", "webuser", "owner"],
     &["intent", "provider", "tool", "agent", "recall"],
     &[
         "channel",

@@ -10,12 +10,73 @@ use crate::support::{Browser, Gateway, Lamp, Mosquitto, PATIENCE, Plan, eventual
 fn logged_in(gateway: &Gateway) -> Browser {
     let browser = Browser::start();
     browser.open(&format!("http://{}/", gateway.dashboard().address));
+    browser.click("#login-other");
     browser.type_into("#login-token", gateway.token());
     browser.click("#login-button");
     browser.type_into("#user-name", "Anna");
     browser.click("#user-create");
     browser.wait_until_shown("#chat-input");
     browser
+}
+
+/// What `kafclaw setup-code` prints.
+fn setup_code(plan: &Plan) -> String {
+    let shown = plan.command(&["setup-code"]).output().expect("the program");
+    String::from_utf8(shown.stdout).expect("text").trim().to_owned()
+}
+
+fn blank(browser: &Browser, id: &str) {
+    browser.run("document.getElementById(arguments[0]).value = ''", &json!([id]));
+}
+
+#[test]
+fn the_first_visitor_becomes_the_owner_with_the_code_and_comes_back_with_the_password() {
+    let plan = Plan::new();
+    let gateway = plan.start();
+    let browser = Browser::start();
+    let page = format!("http://{}/", gateway.dashboard().address);
+    browser.open(&page);
+    browser.type_into("#setup-code", "aaaa-aaaa");
+    browser.type_into("#setup-password", "kurz");
+    browser.type_into("#setup-again", "kurz");
+    browser.click("#login-button");
+    browser.wait_for_text("#login-error", "at least 8");
+    for id in ["setup-password", "setup-again"] {
+        blank(&browser, id);
+    }
+    browser.type_into("#setup-password", "korrektes Pferd");
+    browser.type_into("#setup-again", "korrektes Pfero");
+    browser.click("#login-button");
+    browser.wait_for_text("#login-error", "not the same");
+    blank(&browser, "setup-again");
+    browser.type_into("#setup-again", "korrektes Pferd");
+    browser.click("#login-button");
+    browser.wait_for_text("#login-error", "4 tries");
+    blank(&browser, "setup-code");
+    // As people type it.
+    browser.type_into("#setup-code", &setup_code(&plan).to_lowercase().replace('-', " "));
+    browser.click("#login-button");
+    browser.wait_until_shown("#user-name");
+
+    browser.click("#nav-status");
+    browser.click("#password summary");
+    browser.type_into("#password-current", "korrektes Pferd");
+    browser.type_into("#password-new", "ein anderes Pferd");
+    browser.type_into("#password-again", "ein anderes Pferd");
+    browser.click("#password-save");
+    browser.wait_for_text("#toast", "is changed");
+    browser.click("#logout");
+    browser.type_into("#login-password", "korrektes Pferd");
+    browser.click("#login-button");
+    browser.wait_for_text("#login-error", "wrong");
+    blank(&browser, "login-password");
+    browser.type_into("#login-password", "ein anderes Pferd");
+    browser.click("#login-button");
+    browser.wait_until_shown("#logout");
+
+    assert!(plan.command(&["password", "reset"]).output().expect("the program").status.success());
+    browser.open(&page);
+    browser.wait_until_shown("#setup-code");
 }
 
 #[test]
@@ -27,10 +88,11 @@ fn a_person_logs_in_talks_and_switches_a_lamp() {
     let browser = Browser::start();
     browser.open(&format!("http://{}/", gateway.dashboard().address));
 
+    browser.click("#login-other");
     browser.type_into("#login-token", "not the token");
     browser.click("#login-button");
     browser.wait_for_text("#login-error", "token");
-    browser.run("document.getElementById('login-token').value = ''", &json!([]));
+    blank(&browser, "login-token");
     browser.type_into("#login-token", gateway.token());
     browser.click("#login-button");
     browser.type_into("#user-name", "Anna");
@@ -58,7 +120,7 @@ fn a_person_logs_in_talks_and_switches_a_lamp() {
 
     browser.click("#nav-status");
     browser.click("#logout");
-    browser.wait_until_shown("#login-token");
+    browser.wait_until_shown("#setup-code");
 }
 
 #[test]

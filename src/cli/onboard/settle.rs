@@ -9,10 +9,11 @@ use crate::cli::client::{Client, token_file};
 use crate::cli::onboard::choice::Choice;
 use crate::cli::onboard::unit::{Owner, Unit};
 use crate::cli::onboard::{Args, ResetScope, soul};
-use crate::cli::{Failure, Terminal, token};
+use crate::cli::{Failure, Terminal, setup_code, token};
 use crate::config::edit::Editing;
 use crate::config::{self, Config, Loaded, Reader};
 use crate::db;
+use crate::owner::FILE as OWNER_FILE;
 
 /// Folders of the work repository (specification §1.7).
 const WORK_FOLDERS: [&str; 4] = ["requirements", "tasks", "docs", "memory"];
@@ -50,7 +51,19 @@ pub fn settle(args: &Args, choice: &Choice, terminal: &mut Terminal<'_>) -> Resu
         None => next.push("kafclaw gateway                          start the assistant".to_owned()),
     }
     next.push("kafclaw agent -m 'what can you do?'      talk to it".to_owned());
-    next.push("kafclaw token                            the key to the web page".to_owned());
+    next.push(match setup_code::code(&config.paths, terminal)? {
+        // A log keeps what it is told; a person's screen does not.
+        Some(code) if terminal.output_is_person => {
+            format!("{}                                what the web page asks for, to set your password", code.shown())
+        }
+        Some(_) => {
+            "kafclaw setup-code                       what the web page asks for, to set your password".to_owned()
+        }
+        None => {
+            "kafclaw password reset                   when you have forgotten the password of the web page".to_owned()
+        }
+    });
+    next.push("kafclaw token                            the key for programs".to_owned());
     let remarks = remarks(&config);
     Ok(Done { config, steps, remarks, next })
 }
@@ -82,7 +95,8 @@ fn reset_state(stamp: &str, steps: &mut Vec<String>, terminal: &mut Terminal<'_>
     if is_running || db::is_in_use(&paths.database).unwrap_or(true) {
         return Err(Failure::Outcome("the gateway is running; stop it before resetting everything".to_owned()));
     }
-    for path in [paths.database.clone(), paths.sessions_dir.clone(), token_file(paths)] {
+    let owner_file = paths.state_dir.join(OWNER_FILE);
+    for path in [paths.database.clone(), paths.sessions_dir.clone(), token_file(paths), owner_file] {
         set_aside(&path, stamp, steps)?;
     }
     // They belong to the file that was set aside.

@@ -25,7 +25,12 @@ pub const KEYS: &[Key] = &[
         "Repository with this program's own documents and skills; blank for none.",
     )
     .also(&["AGENTS_SYSTEM_REPO_PATH"]),
-    key("gateway.host", Kind::Host, "127.0.0.1", "Address the doors listen on; beyond loopback a token is required."),
+    key(
+        "gateway.host",
+        Kind::Host,
+        "127.0.0.1",
+        "Address the doors listen on, such as 0.0.0.0 for all of this machine's.",
+    ),
     key("gateway.port", PORT, "18790", "Port of the chat API; 0 takes any free port."),
     key("gateway.dashboardPort", PORT, "18791", "Port of the dashboard and its API; 0 takes any free port."),
     key("gateway.controlPort", PORT, "18789", "Port of the WebSocket control channel; 0 takes any free port."),

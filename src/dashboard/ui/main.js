@@ -47,7 +47,7 @@ function build() {
 async function begin() {
   try {
     if (await login.isSignedIn()) signIn();
-    else login.show(signIn);
+    else await login.show(signIn);
   } catch {
     await connection.whenOnline();
     begin();
@@ -68,7 +68,7 @@ function signOut(note) {
   isIn = false;
   feed.stop();
   views[current]?.hide();
-  login.show(signIn, note);
+  login.show(signIn, note).catch(begin);
 }
 
 /** Opens the view that the address names. */

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { byId, fill, h } from "./dom.js";
 import { bytes, length } from "./format.js";
+import * as password from "./password.js";
 import { strings } from "./strings.js";
 
 const words = strings.status;
@@ -22,6 +23,7 @@ export function onLogout(listener) {
 export function mount(section) {
   fill(section,
     h("dl", { id: "status-list", class: "card facts" }),
+    password.form(),
     h("div", { class: "buttons" },
       h("a", { class: "button", href: "/api/v1/openapi.json" }, words.api),
       h("button", { id: "logout", type: "button", onclick: logout }, words.logout)));

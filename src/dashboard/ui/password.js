@@ -1,0 +1,62 @@
+// Another password for the owner.
+
+import * as api from "./api.js";
+import { fill, h } from "./dom.js";
+import { strings } from "./strings.js";
+import { busy, toast } from "./toast.js";
+
+const words = strings.password;
+
+/** The form, folded away until it is wanted. @returns {HTMLElement} */
+export function form() {
+  const place = h("details", { id: "password", class: "card" }, h("summary", {}, words.change));
+  const body = h("div", {});
+  place.append(body);
+  place.addEventListener("toggle", async () => {
+    if (!place.open) return fill(body);
+    try {
+      const owner = await api.get("auth/owner");
+      fill(body, owner.password_set ? fields(place, owner.password_chars_min) : h("p", { class: "muted" }, words.none));
+    } catch {
+      place.open = false;
+    }
+  });
+  return place;
+}
+
+/** @param {HTMLDetailsElement} place @param {number} length */
+function fields(place, length) {
+  const name = h("input", { name: "username", type: "text", autocomplete: "username", value: "owner", hidden: true });
+  const current = field("password-current", "current-password");
+  const fresh = field("password-new", "new-password");
+  const again = field("password-again", "new-password");
+  const save = h("button", { id: "password-save", type: "submit", class: "primary" }, words.save);
+  return h("form", {
+    class: "form",
+    onsubmit: (/** @type {Event} */ event) => {
+      event.preventDefault();
+      busy(save, async () => {
+        if (Array.from(fresh.value).length < length) throw new Error(strings.setup.short(length));
+        if (fresh.value !== again.value) throw new Error(strings.setup.different);
+        await api.post("auth/password", { current: current.value, password: fresh.value });
+        toast(words.saved);
+        place.open = false;
+      });
+    },
+  },
+    name,
+    labeled(words.current, current),
+    labeled(`${strings.setup.password} · ${strings.setup.passwordHint(length)}`, fresh),
+    labeled(strings.setup.again, again),
+    save);
+}
+
+/** @param {string} id @param {string} autocomplete */
+function field(id, autocomplete) {
+  return h("input", { id, name: id, type: "password", autocomplete, required: true });
+}
+
+/** @param {string} text @param {HTMLInputElement} input */
+function labeled(text, input) {
+  return h("div", { class: "field" }, h("label", { for: input.id }, text), input);
+}
