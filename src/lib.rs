@@ -13,7 +13,7 @@
 //! | 3 | [`timeline`], [`models`] | what happened, followed by cursors; the store of models |
 //! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`], [`owner`] | durable state, one table owner each (`owner`: a file) |
 //! | 5 | [`intent`], [`provider`], [`tool`], [`recall`], [`agent`] | understanding, models, tools, what fills the memory, the turn (`agent` → `intent`, `provider`, `tool`, `recall`; `tool` → `policy` on floor 4) |
-//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`orchestrator`], [`knowledge`], [`backup`] | edges: people, time, devices, other hubs, a file to carry away (`group` → `orchestrator`, `knowledge`) |
+//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`orchestrator`], [`knowledge`], [`backup`], [`diagnostics`] | edges: people, time, devices, other hubs, files to carry away (`group` → `orchestrator`, `knowledge`) |
 //! | 7 | [`http`], [`api`], [`dashboard`], [`doctor`] | doors and desks, checks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
 //! | 8 | [`config`], [`app`], [`cli`] | assembly (`app` → `config`; `cli` → `app`, `config`) |
 //!
@@ -118,6 +118,7 @@ pub mod cli;
 pub mod config;
 pub mod dashboard;
 pub mod db;
+pub mod diagnostics;
 pub mod doctor;
 pub mod domain;
 pub mod group;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::base::clock::Clock;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::{Failure, Terminal, kshark};
 use crate::config::{Config, Loaded};
@@ -66,6 +67,11 @@ impl Args {
         }
         if self.confirm { confirm(terminal) } else { Ok(()) }
     }
+}
+
+/// What is found, for whoever does not show it at once.
+pub(super) async fn report(loaded: &Loaded, clock: &Clock) -> Result<Report, Failure> {
+    Ok(examine(&plan(loaded)?, clock, &mut |_| {}).await)
 }
 
 /// The keys of `inference` that say where the runtime is.

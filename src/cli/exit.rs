@@ -12,6 +12,7 @@ use crate::cli::client::ClientError;
 use crate::cli::{Cli, Terminal};
 use crate::config::ConfigError;
 use crate::config::edit::EditError;
+use crate::diagnostics::DiagnosticsError;
 use crate::models::StoreError;
 use crate::owner;
 
@@ -34,6 +35,8 @@ pub enum Failure {
     Client(ClientError),
     #[error(transparent)]
     Backup(BackupError),
+    #[error(transparent)]
+    Diagnostics(DiagnosticsError),
     #[error(transparent)]
     Models(StoreError),
     #[error(transparent)]
@@ -78,6 +81,7 @@ impl Failure {
             Self::Edit(_)
             | Self::Client(_)
             | Self::Backup(_)
+            | Self::Diagnostics(_)
             | Self::Models(_)
             | Self::Owner(_)
             | Self::Gateway(_)

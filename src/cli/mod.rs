@@ -12,6 +12,7 @@ mod client;
 mod completion;
 mod config;
 mod devices;
+mod diagnostics;
 mod doctor;
 mod exit;
 mod gateway;
@@ -128,6 +129,8 @@ commands! {
     Token(token),
     /// Look at the whole machine and this home: what works, what does not, and what to do about it.
     Doctor(doctor),
+    /// Write one file for somebody who helps: how this home is, without its secrets.
+    Diagnostics(diagnostics),
     /// Look at every step between this machine and a Kafka broker, and say what to do about what fails.
     Kshark(kshark),
     /// Write everything worth keeping into one file, while the gateway runs.

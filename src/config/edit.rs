@@ -51,15 +51,22 @@ pub enum Secrets {
 /// The value in effect: text as it is, anything else as JSON.
 pub fn get(effective: &Value, path: &str, secrets: Secrets) -> Result<String, EditError> {
     let steps = route::parse(path).ok_or_else(|| EditError::NoPath(path.to_owned()))?;
-    let mut shown = effective.clone();
-    if secrets == Secrets::Masked {
-        mask(table::tree(), &mut shown);
-    }
+    let shown = match secrets {
+        Secrets::Masked => masked(effective),
+        Secrets::Shown => effective.clone(),
+    };
     match route::walk(&shown, &steps) {
         Some(Value::String(text)) => Ok(text.clone()),
         Some(value) => Ok(serde_json::to_string_pretty(value).expect("invariant: JSON values print")),
         None => Err(EditError::NotFound(path.to_owned())),
     }
+}
+
+/// Every key in effect, without what is secret.
+pub fn masked(effective: &Value) -> Value {
+    let mut shown = effective.clone();
+    mask(table::tree(), &mut shown);
+    shown
 }
 
 /// Replaces what is secret and not blank.

@@ -28,6 +28,16 @@ impl Variables {
             .collect()
     }
 
+    /// Names and values of all.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Names of those that are this program's.
+    pub fn own_names(&self) -> impl Iterator<Item = &str> {
+        self.all().map(|(name, _)| name).filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

@@ -7,6 +7,7 @@ mod approvals;
 mod auth;
 mod backup;
 mod devices;
+mod diagnostics;
 mod group;
 mod group_audit;
 mod group_shared;
@@ -148,6 +149,7 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Get, "/api/v1/sessions/{key}", Token, "What was said: ?limit.", |it, request| Box::pin(sessions::one(it, request))),
         route(Delete, "/api/v1/sessions/{key}", Token, "Forget it.", |it, request| Box::pin(sessions::delete(it, request))),
         route(Post, "/api/v1/voice/transcribe", Token, "A recording, as the body, to text: ?language.", |it, request| Box::pin(voice::transcribe(it, request))),
+        route(Get, "/api/v1/diagnostics", Token, "A file for somebody who helps, without secrets (tar.gz); ?texts=1 with what people said.", |it, request| Box::pin(async move { diagnostics::stream(&it, &request).await })),
         route(Post, "/api/v1/backup", Token, "A consistent copy of the database, as one file.", |it, _| Box::pin(backup::stream(it))),
     ]
 }

@@ -14,7 +14,7 @@ mod vector;
 mod writer;
 
 pub use migrate::{Migration, add_column};
-pub use offline::{check_file, copy_file, is_in_use};
+pub use offline::{check_file, copy_file, is_in_use, read_file};
 pub use row::time;
 pub use writer::Tx;
 

@@ -29,6 +29,13 @@ pub fn check_file(path: &Path) -> Result<Option<String>, DbError> {
     }
 }
 
+/// Reads something out of a database that somebody else may have open.
+pub fn read_file<R>(path: &Path, job: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> Result<R, DbError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let connection = connection.map_err(|source| DbError::Open { path: path.to_owned(), source })?;
+    job(&connection).map_err(|source| DbError::Job { source })
+}
+
 /// Whether any other connection has the file open: in WAL mode each holds a lock for as long as it lives.
 pub fn is_in_use(path: &Path) -> Result<bool, DbError> {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};

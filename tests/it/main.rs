@@ -4,6 +4,7 @@
 
 mod bridge;
 mod crash;
+mod diagnostics;
 mod disk;
 mod doctor;
 mod doors;

@@ -24,6 +24,7 @@ const FLOORS: &[&[&str]] = &[
         "update",
         "service",
         "backup",
+        "diagnostics",
     ],
     &["http", "api", "dashboard", "gateway", "bridge", "doctor"],
     &["config", "app", "cli"],

@@ -59,6 +59,15 @@ fn the_first_visitor_becomes_the_owner_with_the_code_and_comes_back_with_the_pas
     browser.wait_until_shown("#user-name");
 
     browser.click("#nav-status");
+    // What a click on it brings, in the session of this page.
+    let fetched = browser.run(
+        "const request = new XMLHttpRequest();
+         request.open('GET', document.getElementById('diagnostics').href, false);
+         request.send();
+         return [request.status, request.getResponseHeader('Content-Type')]",
+        &json!([]),
+    );
+    assert_eq!(fetched, json!([200, "application/gzip"]));
     browser.click("#password summary");
     browser.type_into("#password-current", "korrektes Pferd");
     browser.type_into("#password-new", "ein anderes Pferd");

@@ -26,6 +26,8 @@ export function mount(section) {
     password.form(),
     h("div", { class: "buttons" },
       h("a", { class: "button", href: "/api/v1/openapi.json" }, words.api),
+      h("a", { id: "diagnostics", class: "button", href: "/api/v1/diagnostics", download: true, title: strings.diagnostics.what },
+        strings.diagnostics.download),
       h("button", { id: "logout", type: "button", onclick: logout }, words.logout)));
 }
 

@@ -55,6 +55,10 @@ export const strings = {
     command: "kafclaw setup-code",
     after: "It works once. The browser keeps you signed in for 30 days.",
   },
+  diagnostics: {
+    download: "Download diagnostics",
+    what: "For somebody who helps: how the house is, without passwords and without what anybody said. It takes a minute.",
+  },
   password: {
     change: "Change password",
     current: "Current password",
