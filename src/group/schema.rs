@@ -15,4 +15,5 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { number: 1310, name: "group contents", apply: share::create_objects },
     Migration { number: 1311, name: "group pointers", apply: inbox::create_pointers },
     Migration { number: 1312, name: "group watch", apply: trace::create_cursor },
+    Migration { number: 1313, name: "group receipts", apply: outbox::add_receipts },
 ];

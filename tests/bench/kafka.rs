@@ -91,10 +91,11 @@ pub fn produce() {
     runtime().block_on(create_topics(&address, &topics, STEP_MAX, &Clock::System)).expect("topics");
     let payload = "{\"type\":\"request\",\"sender_id\":\"hub\"}".repeat(RECORD_BYTES / 36 + 1);
     let payload = &payload.as_bytes()[..RECORD_BYTES];
+    let keys = vec!["key".to_owned(); RECORDS];
     // The first round warms the broker up.
     let mut rates = (0.0_f64, 0.0_f64);
     for _ in 0..2 {
-        rates = (ours(&address, payload), theirs_on(&address, "theirs", payload));
+        rates = (ours(&address, payload), theirs_on(&address, "theirs", payload, &keys));
     }
     Figure::new("kafka_produced_per_s", rates.0, Goal::AtLeast(rates.1 * 0.8))
         .against(("librdkafka_produced_per_s", rates.1))
@@ -144,7 +145,8 @@ impl ProducerContext for Counter {
 }
 
 /// As librdkafka is used by itself: everything at its default, and the guarantees that we have.
-pub fn theirs_on(address: &Address, topic: &str, payload: &[u8]) -> f64 {
+/// Records of `payload` through librdkafka's own producer, one for each of `keys`.
+pub fn theirs_on(address: &Address, topic: &str, payload: &[u8], keys: &[String]) -> f64 {
     let counter = Counter::default();
     let producer: ThreadedProducer<Counter> = ClientConfig::new()
         .set("bootstrap.servers", address.brokers[0].to_string())
@@ -154,14 +156,14 @@ pub fn theirs_on(address: &Address, topic: &str, payload: &[u8]) -> f64 {
         .create_with_context(counter.clone())
         .expect("a producer");
     let started = Instant::now();
-    for _ in 0..RECORDS {
-        let mut record = BaseRecord::to(topic).key(&b"key"[..]).payload(payload);
+    for key in keys {
+        let mut record = BaseRecord::to(topic).key(key.as_bytes()).payload(payload);
         while let Err((_, back)) = producer.send(record) {
             record = back;
             std::thread::yield_now();
         }
     }
-    while counter.0.load(Ordering::Relaxed) < RECORDS {
+    while counter.0.load(Ordering::Relaxed) < keys.len() {
         std::thread::yield_now();
     }
     per_second(started)

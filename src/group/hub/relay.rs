@@ -1,7 +1,9 @@
 //! What waits in the outbox, on its way to the broker. Runs while there is a producer and this member is announced.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -10,7 +12,7 @@ use crate::base::wait;
 use crate::db::DbError;
 use crate::domain::record::Class;
 use crate::group::connectivity::{State, Status};
-use crate::group::outbox::{self, Failure, Leased, Relay, Row};
+use crate::group::outbox::{self, Batch, Failure, Leased, Relay, Row};
 use crate::group::task::outgoing;
 use crate::link::kafka::{DeliveryError, Outgoing, Producer, Report, Reports, SendError};
 
@@ -19,8 +21,10 @@ use super::work::After;
 
 /// Reports that are stored in one transaction.
 const REPORTS_AT_ONCE_MAX: usize = 2_000;
+/// Records that are handed over before anything else is looked at.
+const HANDED_AT_ONCE_MAX: usize = 512;
 /// After an error of the database.
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A row that the producer has.
 struct OnTheWay {
@@ -47,29 +51,45 @@ pub(super) async fn run(
         relay: Relay::online(core.config.pace, last_id, core.clock.now()),
         on_the_way: HashMap::new(),
         settled: Settled::default(),
+        leased: VecDeque::new(),
+        stored: Vec::new(),
+        may_find: true,
         core,
         producer,
     };
     let mut heard = Vec::new();
+    // While some rows are handed over, the next are read and those before are taken out of the outbox.
+    let mut reading: Reading = None;
     let mut storing = None;
     loop {
         let is_linked = is_linked(&link.borrow_and_update());
-        if let Err(error) = sending.follow(is_linked).await {
+        if let Err(error) = sending.follow(is_linked, &mut reading).await {
             tracing::error!(error = chain(&error), "The group's outbox could not be read.");
             tokio::time::sleep(PAUSE).await;
         }
-        // While one lot is being taken out of the outbox, the next is on its way.
         if storing.is_none() && !sending.settled.is_empty() {
             storing = Some(Box::pin(store(sending.core.clone(), std::mem::take(&mut sending.settled))));
         }
-        idle.send_replace(sending.is_idle());
-        let pause = sending.relay.wait(sending.core.clock.now());
+        sending.hand_over();
+        idle.send_replace(reading.is_none() && sending.is_idle());
+        let pause = sending.pause(reading.is_some());
+        let is_handing = !sending.leased.is_empty();
         tokio::select! {
-            count = reports.next(&mut heard, REPORTS_AT_ONCE_MAX) => {
-                if count == 0 {
+            biased;
+            changed = link.changed() => {
+                if changed.is_err() {
                     return;
                 }
-                sending.sort(heard.drain(..));
+            }
+            batch = when(&mut reading) => {
+                reading = None;
+                match batch {
+                    Ok(batch) => sending.lease(batch),
+                    Err(error) => {
+                        tracing::error!(error = chain(&error), "The group's outbox could not be read.");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
             }
             stored = when(&mut storing) => {
                 storing = None;
@@ -81,13 +101,15 @@ pub(super) async fn run(
                     }
                 }
             }
-            changed = link.changed() => {
-                if changed.is_err() {
+            count = reports.next(&mut heard, REPORTS_AT_ONCE_MAX) => {
+                if count == 0 {
                     return;
                 }
+                sending.sort(heard.drain(..));
             }
-            () = sending.core.queued.notified() => {}
-            () = wait::sleep(pause) => {}
+            () = sending.core.queued.notified() => sending.may_find = true,
+            () = std::future::ready(()), if is_handing => {}
+            () = wait::sleep(pause) => sending.may_find = true,
         }
     }
 }
@@ -134,6 +156,9 @@ async fn store(core: Arc<Core>, settled: Settled) -> Result<(After, Vec<u64>), D
     Ok((written.await?, ids))
 }
 
+/// What is being read of the outbox.
+type Reading = Option<Pin<Box<dyn Future<Output = Result<Batch, DbError>> + Send>>>;
+
 struct Sending {
     core: Arc<Core>,
     producer: Producer,
@@ -141,6 +166,13 @@ struct Sending {
     on_the_way: HashMap<u64, OnTheWay>,
     /// Waits to be stored; as many at most as the producer may have.
     settled: Settled,
+    /// Waits to be handed over.
+    leased: VecDeque<Row>,
+    /// Taken out of the outbox; the relay hears it when nothing is being read. What is being read may still have these rows, and the
+    /// relay would take them for new ones.
+    stored: Vec<u64>,
+    /// Whether reading may find anything that could not be read the last time.
+    may_find: bool,
 }
 
 /// Whether the broker is within reach, as far as anybody knows; also while this member takes its leave.
@@ -149,44 +181,57 @@ fn is_linked(status: &Status) -> bool {
 }
 
 impl Sending {
-    /// Sends while there is a link; what is queued while there is none is backlog when it is back.
-    async fn follow(&mut self, is_linked: bool) -> Result<(), DbError> {
+    /// Reads while there is a link; what is queued while there is none is backlog when it is back.
+    async fn follow(&mut self, is_linked: bool, reading: &mut Reading) -> Result<(), DbError> {
         if !is_linked {
             self.relay.lost();
-            return Ok(());
-        }
-        if !self.relay.is_linked() {
+            *reading = None;
+        } else if !self.relay.is_linked() {
             let last_id = self.core.db.read(outbox::last_id).await?;
             self.relay.back(last_id, self.core.clock.now());
+            self.may_find = true;
         }
-        self.send().await
+        if reading.is_some() {
+            return Ok(());
+        }
+        self.may_find |= !self.stored.is_empty();
+        self.stored.drain(..).for_each(|id| self.relay.done(id));
+        if is_linked && std::mem::take(&mut self.may_find) {
+            let plan = self.relay.plan(self.core.clock.now());
+            if !plan.is_empty() {
+                let core = self.core.clone();
+                *reading =
+                    Some(Box::pin(
+                        async move { core.db.read(move |connection| outbox::read(connection, &plan)).await },
+                    ));
+            }
+        }
+        Ok(())
     }
 
+    fn lease(&mut self, batch: Batch) {
+        let rows = self.relay.lease(batch, self.core.clock.now());
+        self.may_find |= !rows.is_empty();
+        self.leased.extend(rows);
+    }
     /// Whether nothing waits that could be sent.
     fn is_idle(&self) -> bool {
         self.relay.in_flight_len() == 0 && self.relay.has_caught_up()
     }
 
-    /// Hands over whatever may go now.
-    async fn send(&mut self) -> Result<(), DbError> {
-        loop {
-            let now = self.core.clock.now();
-            let plan = self.relay.plan(now);
-            if plan.is_empty() {
-                return Ok(());
-            }
-            let batch = self.core.db.read(move |connection| outbox::read(connection, &plan)).await?;
-            let rows = self.relay.lease(batch, now);
-            if rows.is_empty() {
-                return Ok(());
-            }
-            for row in rows {
-                self.hand_over(row);
-            }
+    /// How long nothing has to be done unless something happens.
+    fn pause(&self, is_reading: bool) -> Option<Duration> {
+        if is_reading { None } else { self.relay.wait(self.core.clock.now()) }
+    }
+
+    fn hand_over(&mut self) {
+        for _ in 0..HANDED_AT_ONCE_MAX {
+            let Some(row) = self.leased.pop_front() else { return };
+            self.hand(&row);
         }
     }
 
-    fn hand_over(&mut self, row: Row) {
+    fn hand(&mut self, row: &Row) {
         let record = &row.record;
         let out = Outgoing {
             topic: &record.topic,
@@ -234,6 +279,6 @@ impl Sending {
     /// These rows have left the outbox.
     fn done(&mut self, after: After, ids: Vec<u64>) {
         self.core.settle(After { queued: false, ..after });
-        ids.into_iter().for_each(|id| self.relay.done(id));
+        self.stored.extend(ids);
     }
 }

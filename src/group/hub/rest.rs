@@ -1,24 +1,29 @@
-//! Gives memory back when the connection to the broker has come or gone: making a client touches most of librdkafka once.
+//! Gives memory back when the connection to the broker has come or gone (making a client touches most of librdkafka once), and the code
+//! that an attempt in vain has touched.
 
 use std::time::Duration;
 
 use crate::base::trim;
 use crate::group::connectivity::{Connectivity, State};
 
-/// From a change to the rest that follows it.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// From a change to the rest that follows it; attempts that follow each other sooner share one.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 /// Ends with the connectivity.
 pub(super) async fn run(connectivity: Connectivity) {
     let mut status = connectivity.watch();
     // Nobody here keeps the connectivity alive.
     drop(connectivity);
+    let mut was_online = None;
     loop {
-        let is_online = matches!(status.borrow_and_update().state, State::Online { .. });
         tokio::time::sleep(SETTLED_AFTER).await;
-        trim::all();
-        let is_other = status.wait_for(|status| matches!(status.state, State::Online { .. }) != is_online);
-        if is_other.await.is_err() {
+        let is_online = matches!(status.borrow_and_update().state, State::Online { .. });
+        if was_online.replace(is_online) == Some(is_online) {
+            trim::code();
+        } else {
+            trim::all();
+        }
+        if status.changed().await.is_err() {
             return;
         }
     }

@@ -1,8 +1,8 @@
 //! What is to be told to the group, kept in the database until the broker has it.
 //!
 //! Who may do what: whoever changes something that others must hear appends the record in the transaction of that change, so
-//! that both happen or neither. The relay leases rows ([`Relay`]), gives them to the producer, and deletes those that the
-//! broker has confirmed. A row that was produced but not yet deleted when the power failed is sent again with the same stamp;
+//! that both happen or neither. The relay leases rows ([`Relay`]), gives them to the producer, and takes those out that the
+//! broker has confirmed. A row that was produced but not yet taken out when the power failed is sent again with the same stamp;
 //! receivers know it by that. There is no lease in the table: one process owns the database, so what is there at start is not
 //! in anybody's hands.
 //!
@@ -17,6 +17,7 @@ mod read;
 mod relay;
 mod room;
 mod schema;
+mod spent;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ pub use bucket::{Bucket, Rate};
 pub use read::{Batch, Row, last_id, read};
 pub use relay::{Failure, Pace, Plan, Relay};
 pub use room::{Limits, Room};
-pub use schema::create_tables;
+pub use schema::{add_receipts, create_tables};
 pub use store::{
     Expired, Leased, Totals, append, begin_epoch, drop_foreign, give_up, next_deadline, next_stamp, next_sweep, sent,
     sweep, totals,

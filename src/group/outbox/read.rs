@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::base::clock::Timestamp;
 use crate::domain::record::{Class, Record, Stamp};
 use crate::group::outbox::room::{signed, unsigned};
-use crate::group::outbox::{Leased, Plan};
+use crate::group::outbox::{Leased, Plan, spent};
 
 /// Older rows of one key that are read because a live row waits behind them.
 const OLDER_AT_ONCE_MAX: u32 = 64;
@@ -34,6 +34,8 @@ pub struct Batch {
     pub backlog: Vec<Row>,
     /// Live rows, with their keys, that have more rows before them than were read.
     pub behind: Vec<(u64, String)>,
+    /// Up to which number nothing of the backlog was left unread.
+    pub backlog_through: u64,
 }
 
 /// The newest row's number; what comes later is live.
@@ -47,13 +49,15 @@ pub fn last_id(connection: &Connection) -> rusqlite::Result<u64> {
 /// Reads up to what `plan` allows. A live row is preceded by the older rows of its key, however old.
 pub fn read(connection: &Connection, plan: &Plan) -> rusqlite::Result<Batch> {
     let mut batch = Batch::default();
-    let live = piece(connection, (plan.live_after, u64::MAX), plan.live_rows_max, plan.live_bytes_max)?;
+    let through = spent::through(connection)?;
+    let (live, _) =
+        piece(connection, (plan.live_after.max(through), u64::MAX), plan.live_rows_max, plan.live_bytes_max)?;
     // Keys whose older rows were read; true when all of them.
     let mut led: HashMap<String, bool> = HashMap::new();
     for row in live {
         if let (true, Some(key)) = (plan.has_backlog(), &row.record.key) {
             if !led.contains_key(key) {
-                let older = older(connection, key, plan.boundary)?;
+                let older = older(connection, key, (through, plan.boundary))?;
                 led.insert(key.clone(), older.len() < OLDER_AT_ONCE_MAX as usize);
                 batch.live.extend(older);
             }
@@ -64,15 +68,25 @@ pub fn read(connection: &Connection, plan: &Plan) -> rusqlite::Result<Batch> {
         }
         batch.live.push(row);
     }
-    let range = (plan.backlog_after, plan.boundary);
-    batch.backlog = piece(connection, range, plan.backlog_rows_max, plan.backlog_bytes_max)?;
+    let range = (plan.backlog_after.max(through), plan.boundary);
+    let (backlog, is_all) = piece(connection, range, plan.backlog_rows_max, plan.backlog_bytes_max)?;
+    // The last of the backlog may have become worthless meanwhile: the end is then not the boundary's own row.
+    let last = backlog.last().map_or(plan.backlog_after, |row| row.id);
+    batch.backlog_through = if is_all { plan.boundary.max(last) } else { last };
+    batch.backlog = backlog;
     Ok(batch)
 }
 
-/// Rows with numbers above the first and up to the second of `range`, at least one if there is one.
-fn piece(connection: &Connection, range: (u64, u64), rows_max: usize, bytes_max: u64) -> rusqlite::Result<Vec<Row>> {
+/// Rows with numbers above the first and up to the second of `range`, at least one if there is one and any are wanted; and whether
+/// those are all.
+fn piece(
+    connection: &Connection,
+    range: (u64, u64),
+    rows_max: usize,
+    bytes_max: u64,
+) -> rusqlite::Result<(Vec<Row>, bool)> {
     if rows_max == 0 || range.0 >= range.1 {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), range.0 >= range.1));
     }
     let mut select = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM group_outbox WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3"
@@ -83,19 +97,20 @@ fn piece(connection: &Connection, range: (u64, u64), rows_max: usize, bytes_max:
         let row = row?;
         bytes += row.record.value.len() as u64;
         if bytes > bytes_max && !found.is_empty() {
-            break;
+            return Ok((found, false));
         }
         found.push(row);
     }
-    Ok(found)
+    let is_all = found.len() < rows_max;
+    Ok((found, is_all))
 }
 
-fn older(connection: &Connection, key: &str, boundary: u64) -> rusqlite::Result<Vec<Row>> {
+fn older(connection: &Connection, key: &str, range: (u64, u64)) -> rusqlite::Result<Vec<Row>> {
     connection
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM group_outbox WHERE key = ?1 AND id <= ?2 ORDER BY id LIMIT ?3"
+            "SELECT {COLUMNS} FROM group_outbox WHERE key = ?1 AND id > ?2 AND id <= ?3 ORDER BY id LIMIT ?4"
         ))?
-        .query_map((key, signed(boundary), OLDER_AT_ONCE_MAX), row)?
+        .query_map((key, signed(range.0), signed(range.1), OLDER_AT_ONCE_MAX), row)?
         .collect()
 }
 

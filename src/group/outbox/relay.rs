@@ -8,6 +8,7 @@
 //! Nothing here is stored: after a crash all rows are backlog again.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use crate::base::clock::Timestamp;
@@ -17,12 +18,14 @@ use crate::group::outbox::{Batch, Row};
 /// First wait after a failure; doubles each time.
 const HOLD: Duration = Duration::from_secs(1);
 const HOLD_MAX: Duration = Duration::from_secs(60);
+/// Rows that are read at once, so that some are being read while others are handed over.
+const READ_ROWS_MAX: usize = 4_096;
 /// With more keys in trouble than this it is the connection that is: everything is held.
 const KEYS_HELD_MAX: usize = 1_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {
-    /// Rows and bytes that the producer may hold at once.
+    /// Rows and bytes that the producer may hold at once, and that wait to be taken out of the outbox.
     pub window_rows_max: usize,
     pub window_bytes_max: u64,
     pub backlog_rows: Rate,
@@ -32,7 +35,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            window_rows_max: 4_096,
+            window_rows_max: 8_192,
             window_bytes_max: 4 * 1024 * 1024,
             backlog_rows: Rate { per_second: 5_000, burst: 1_000 },
             backlog_bytes: Rate { per_second: 4 * 1024 * 1024, burst: 1024 * 1024 },
@@ -74,10 +77,13 @@ pub enum Failure {
     Topic,
 }
 
-#[derive(Debug)]
+/// A topic or a key, by its hash. Should two ever share one, they wait for each other.
+type Name = u64;
+
+#[derive(Clone, Copy, Debug)]
 struct InFlight {
-    topic: String,
-    key: Option<String>,
+    topic: Name,
+    key: Option<Name>,
     bytes: u64,
 }
 
@@ -89,7 +95,7 @@ struct Hold {
     failures: u32,
 }
 
-type Holds = HashMap<String, Hold>;
+type Holds = HashMap<Name, Hold>;
 
 /// See the file's head.
 #[derive(Debug)]
@@ -102,12 +108,13 @@ pub struct Relay {
     in_flight: HashMap<u64, InFlight>,
     bytes_in_flight: u64,
     /// Topic and number of the rows of each key that are with the producer.
-    keys_in_flight: HashMap<String, (String, usize)>,
+    keys_in_flight: HashMap<Name, (Name, usize)>,
+    names: RandomState,
     keys_held: Holds,
     topics_held: Holds,
     all_held_until: Option<Timestamp>,
     /// Keys of which rows were passed over.
-    passed_keys: HashSet<String>,
+    passed_keys: HashSet<Name>,
     /// The first live row and the first row of the backlog that were passed over.
     passed_live: Option<u64>,
     passed_backlog: Option<u64>,
@@ -128,6 +135,7 @@ impl Relay {
             in_flight: HashMap::new(),
             bytes_in_flight: 0,
             keys_in_flight: HashMap::new(),
+            names: RandomState::new(),
             keys_held: HashMap::new(),
             topics_held: HashMap::new(),
             all_held_until: None,
@@ -180,6 +188,7 @@ impl Relay {
         let bytes = self.pace.window_bytes_max.saturating_sub(self.bytes_in_flight);
         let is_open = self.is_linked && bytes > 0 && self.all_held_until.is_none();
         let rows = if is_open { self.pace.window_rows_max.saturating_sub(self.in_flight.len()) } else { 0 };
+        let rows = rows.min(READ_ROWS_MAX);
         let (backlog_rows, backlog_bytes) = (self.rows.available(now), self.bytes.available(now));
         let backlog_rows = if backlog_bytes == 0 { 0 } else { usize::try_from(backlog_rows).unwrap_or(usize::MAX) };
         let mut plan = Plan {
@@ -205,15 +214,15 @@ impl Relay {
         let mut leased = Vec::with_capacity(batch.live.len() + batch.backlog.len());
         for (id, key) in batch.behind {
             self.live_after = self.live_after.max(id);
-            self.pass(id, Some(&key));
+            self.pass(id, Some(self.names.hash_one(key.as_str())));
         }
         for row in batch.live {
             self.live_after = self.live_after.max(row.id);
             self.offer(row, now, &mut leased);
         }
         let (mut rows, mut bytes) = (0, 0);
+        self.backlog_after = self.backlog_after.max(batch.backlog_through);
         for row in batch.backlog {
-            self.backlog_after = self.backlog_after.max(row.id);
             let size = row.record.value.len() as u64;
             if self.offer(row, now, &mut leased) {
                 (rows, bytes) = (rows + 1, bytes + size);
@@ -228,9 +237,9 @@ impl Relay {
     pub fn done(&mut self, id: u64) {
         let Some(row) = self.put_down(id) else { return };
         // Only what was tried again and got through is out of trouble: this may be a row from before the trouble.
-        forget_if_over(&mut self.topics_held, &row.topic);
+        forget_if_over(&mut self.topics_held, row.topic);
         if let Some(key) = row.key {
-            forget_if_over(&mut self.keys_held, &key);
+            forget_if_over(&mut self.keys_held, key);
             self.look_again |= self.passed_keys.contains(&key) && !self.keys_in_flight.contains_key(&key);
         }
     }
@@ -238,7 +247,7 @@ impl Relay {
     /// The producer gave the row back. Its key, or its topic, is held for a while; the row stays first in its order.
     pub fn failed(&mut self, id: u64, failure: Failure, now: Timestamp) {
         let Some(row) = self.put_down(id) else { return };
-        self.pass(id, row.key.as_ref());
+        self.pass(id, row.key);
         if failure == Failure::Topic || row.key.is_none() {
             hold(&mut self.topics_held, row.topic, now);
         }
@@ -284,33 +293,32 @@ impl Relay {
         if row.record.deadline_at.is_some_and(|deadline| deadline <= now) {
             return false;
         }
-        let (topic, key) = (&row.record.topic, row.record.key.as_ref());
-        let is_held = |holds: &Holds, name: &str| holds.get(name).is_some_and(|hold| hold.until.is_some());
+        let topic = self.names.hash_one(row.record.topic.as_str());
+        let key = row.record.key.as_deref().map(|key| self.names.hash_one(key));
+        let is_held = |holds: &Holds, name: Name| holds.get(&name).is_some_and(|hold| hold.until.is_some());
         let is_blocked = is_held(&self.topics_held, topic)
             || key.is_some_and(|key| {
                 is_held(&self.keys_held, key)
-                    || self.passed_keys.contains(key)
-                    || self.keys_in_flight.get(key).is_some_and(|(other, _)| other != topic)
+                    || self.passed_keys.contains(&key)
+                    || self.keys_in_flight.get(&key).is_some_and(|(other, _)| *other != topic)
             });
         if is_blocked {
-            self.pass(row.id, row.record.key.as_ref());
+            self.pass(row.id, key);
             return false;
         }
         if let Some(key) = key {
-            self.keys_in_flight.entry(key.clone()).or_insert_with(|| (topic.clone(), 0)).1 += 1;
+            self.keys_in_flight.entry(key).or_insert((topic, 0)).1 += 1;
         }
         let bytes = row.record.value.len() as u64;
         self.bytes_in_flight += bytes;
-        self.in_flight.insert(row.id, InFlight { topic: topic.clone(), key: key.cloned(), bytes });
+        self.in_flight.insert(row.id, InFlight { topic, key, bytes });
         leased.push(row);
         true
     }
 
     /// Remembers that a row has to be read again.
-    fn pass(&mut self, id: u64, key: Option<&String>) {
-        if let Some(key) = key {
-            self.passed_keys.insert(key.clone());
-        }
+    fn pass(&mut self, id: u64, key: Option<Name>) {
+        self.passed_keys.extend(key);
         let first = if id > self.boundary { &mut self.passed_live } else { &mut self.passed_backlog };
         *first = Some(first.map_or(id, |known| known.min(id)));
     }
@@ -318,19 +326,19 @@ impl Relay {
     fn put_down(&mut self, id: u64) -> Option<InFlight> {
         let row = self.in_flight.remove(&id)?;
         self.bytes_in_flight -= row.bytes;
-        if let Some(key) = &row.key
-            && let Some((_, count)) = self.keys_in_flight.get_mut(key)
+        if let Some(key) = row.key
+            && let Some((_, count)) = self.keys_in_flight.get_mut(&key)
         {
             *count -= 1;
             if *count == 0 {
-                self.keys_in_flight.remove(key);
+                self.keys_in_flight.remove(&key);
             }
         }
         Some(row)
     }
 
     fn next_release(&self) -> Option<Timestamp> {
-        let keys = self.keys_held.iter().filter(|(key, _)| !self.keys_in_flight.contains_key(*key));
+        let keys = self.keys_held.iter().filter(|(key, _)| !self.keys_in_flight.contains_key(key));
         let holds = keys.map(|(_, hold)| hold).chain(self.topics_held.values());
         holds.filter_map(|hold| hold.until).chain(self.all_held_until).min()
     }
@@ -356,13 +364,13 @@ impl Relay {
     }
 }
 
-fn forget_if_over(holds: &mut Holds, name: &str) {
-    if holds.get(name).is_some_and(|hold| hold.until.is_none()) {
-        holds.remove(name);
+fn forget_if_over(holds: &mut Holds, name: Name) {
+    if holds.get(&name).is_some_and(|hold| hold.until.is_none()) {
+        holds.remove(&name);
     }
 }
 
-fn hold(holds: &mut Holds, name: String, now: Timestamp) {
+fn hold(holds: &mut Holds, name: Name, now: Timestamp) {
     let hold = holds.entry(name).or_insert(Hold { until: None, failures: 0 });
     if hold.until.is_none() {
         let wait = HOLD.saturating_mul(1_u32.checked_shl(hold.failures).unwrap_or(u32::MAX)).min(HOLD_MAX);

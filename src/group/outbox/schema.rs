@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use crate::db::add_column;
 use crate::domain::record::Class;
 
 pub fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
@@ -25,4 +26,10 @@ pub fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
         connection.execute("INSERT INTO group_outbox_totals (class) VALUES (?1)", [class.as_str()])?;
     }
     Ok(())
+}
+
+/// Up to which row all is over, and what the rows that are over take in the table.
+pub fn add_receipts(connection: &Connection) -> rusqlite::Result<()> {
+    add_column(connection, "group_self", "sent_through INTEGER NOT NULL DEFAULT 0")?;
+    add_column(connection, "group_self", "spent_bytes INTEGER NOT NULL DEFAULT 0")
 }

@@ -12,7 +12,7 @@ use crate::db::Tx;
 use crate::domain::event::Event;
 use crate::domain::record::{Class, Record, Stamp};
 use crate::group::outbox::room::{self, Wanted, leave, signed, unsigned};
-use crate::group::outbox::{Appended, Limits, OutboxError};
+use crate::group::outbox::{Appended, Limits, OutboxError, spent};
 use crate::timeline;
 
 /// Rows that one call of [`sweep`] takes out, so that no transaction is long.
@@ -107,10 +107,12 @@ pub fn append(tx: &Tx<'_>, record: &Record, limits: &Limits, now: Timestamp) -> 
     Ok(Appended::Queued(id))
 }
 
-/// Deletes what the broker has confirmed. Rows that are gone already are not counted again.
+/// Takes out what the broker has confirmed. Rows that are gone already are not counted again.
 pub fn sent(tx: &Tx<'_>, rows: &[Leased]) -> rusqlite::Result<()> {
     fault::point("outbox.after_produce");
-    remove(tx, rows, "sent").map(drop)
+    let (staying, going): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|row| spent::may_stay(row.class));
+    remove(tx, &going, "sent")?;
+    spent::settle(tx, &staying)
 }
 
 /// Deletes a record that no broker will ever take, and says so.
@@ -129,15 +131,16 @@ pub fn give_up(tx: &Tx<'_>, row: Leased, why: &str, now: Timestamp) -> rusqlite:
 /// Takes out what is for topics that are not `ours`: of a group that this hub is not in any more, at a broker that may be another.
 /// Returns how many records.
 pub fn drop_foreign(tx: &Tx<'_>, ours: impl Fn(&str) -> bool, now: Timestamp) -> rusqlite::Result<u64> {
+    let through = signed(spent::through(tx)?);
     let topics = tx
-        .prepare_cached("SELECT DISTINCT topic FROM group_outbox")?
-        .query_map([], |row| row.get(0))?
+        .prepare_cached("SELECT DISTINCT topic FROM group_outbox WHERE id > ?1")?
+        .query_map([through], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<String>>>()?;
     let mut total = 0;
     for topic in topics.iter().filter(|topic| !ours(topic)) {
         let rows = tx
-            .prepare_cached("SELECT id, class, bytes FROM group_outbox WHERE topic = ?1 ORDER BY id")?
-            .query_map([topic], |row| {
+            .prepare_cached("SELECT id, class, bytes FROM group_outbox WHERE topic = ?1 AND id > ?2 ORDER BY id")?
+            .query_map((topic, through), |row| {
                 let class = Class::parse(&row.get::<_, String>(1)?).unwrap_or(Class::Answer);
                 Ok(Leased { id: unsigned(row.get(0)?), class, bytes: unsigned(row.get(2)?) })
             })?
@@ -256,7 +259,8 @@ pub fn totals(connection: &Connection) -> rusqlite::Result<Vec<Totals>> {
 
 /// Deletes rows, a run of neighbors with one statement, and counts them under `why`; returns how many there were.
 fn remove(tx: &Tx<'_>, rows: &[Leased], why: &str) -> rusqlite::Result<u64> {
-    let mut rows = rows.to_vec();
+    let through = spent::through(tx)?;
+    let mut rows: Vec<Leased> = rows.iter().filter(|row| row.id > through).copied().collect();
     rows.sort_unstable_by_key(|row| (row.class, row.id));
     rows.dedup_by_key(|row| row.id);
     let mut total = 0;

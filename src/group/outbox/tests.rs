@@ -519,6 +519,52 @@ fn a_request_whose_deadline_passes_is_told() {
 }
 
 #[test]
+fn a_backlog_whose_last_row_becomes_worthless_comes_to_an_end() {
+    let db = fresh();
+    put(&db, Some("t"), Class::Answer, &Limits::default(), START).expect("queued");
+    let deadline = START.plus(Duration::from_secs(5));
+    db.write_blocking(move |tx| {
+        let record = record("group.g.requests", Some("t1"), Class::Request, next_stamp(tx)?);
+        let record = Record { deadline_at: Some(deadline), ..record };
+        append(tx, &record, &Limits::default(), START).expect("queued");
+        Ok(())
+    })
+    .expect("written");
+    let mut relay = Relay::online(Pace::default(), 2, START);
+    db.write_blocking(move |tx| sweep(tx, &Limits::default(), deadline)).expect("swept");
+    let rows = lease(&db, &mut relay, deadline);
+    assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [1]);
+    assert!(relay.has_caught_up());
+    assert_eq!(relay.wait(deadline), None, "nobody looks again and again for a row that is gone");
+}
+
+#[test]
+fn what_the_broker_has_is_cleared_away_when_nothing_waits_behind_it() {
+    let (db, limits) = (fresh(), Limits::default());
+    for key in ["a", "b", "c", "d"] {
+        put(&db, Some(key), Class::Answer, &limits, START).expect("queued");
+    }
+    let mut relay = Relay::online(Pace::default(), 4, START);
+    let rows = lease(&db, &mut relay, START);
+    let in_the_table = || {
+        let count = |connection: &rusqlite::Connection| {
+            connection.query_row("SELECT count(*) FROM group_outbox", [], |row| row.get::<_, i64>(0))
+        };
+        db.read_blocking(count).expect("read")
+    };
+    confirm(&db, &mut relay, &rows[..2]);
+    assert_eq!((in_the_table(), counts(&db)["answer"].rows), (4, 2), "they are over, and lie there");
+    confirm(&db, &mut relay, &rows[..2]);
+    assert_eq!(counts(&db)["answer"].sent, 2, "nothing is counted twice");
+    confirm(&db, &mut relay, &rows[3..]);
+    assert_eq!((in_the_table(), counts(&db)["answer"].rows), (3, 1), "one that waits stands before it");
+    let mut after_a_crash = Relay::online(Pace::default(), 4, START);
+    assert_eq!(lease(&db, &mut after_a_crash, START).iter().map(|row| row.id).collect::<Vec<_>>(), [3]);
+    confirm(&db, &mut relay, &rows[2..3]);
+    assert_eq!((in_the_table(), counts(&db)["answer"].rows), (0, 0));
+}
+
+#[test]
 fn what_the_broker_never_takes_is_given_up_with_an_event() {
     let db = fresh();
     put(&db, Some("t"), Class::Answer, &Limits::default(), START).expect("queued");
