@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::base::shutdown::Shutdown;
+use crate::base::trim;
 use crate::http::backend::{Backend, BackendError, connections_possible};
 use crate::http::door::Door;
 use crate::http::listen::{ListenError, Listeners};
@@ -18,6 +19,7 @@ use crate::http::tls::{self, TlsError};
 
 /// How often the parser behind the door is probed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(15);
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -105,6 +107,9 @@ async fn supervise(backend: Arc<Backend>, shutdown: Shutdown) {
         if let Err(error) = backend.replace_if_dead().await {
             tracing::error!(error = crate::base::error::chain(&error), "The request parser could not be replaced.");
         }
+        // The parser's threads end a little later. In an idle house nobody needs their code until the next look.
+        tokio::time::sleep(SETTLED_AFTER).await;
+        trim::code();
     }
 }
 
