@@ -47,16 +47,7 @@ pub(super) async fn run(
         Ok(last_id) => last_id,
         Err(error) => return tracing::error!(error = chain(&error), "The group's outbox could not be read."),
     };
-    let mut sending = Sending {
-        relay: Relay::online(core.config.pace, last_id, core.clock.now()),
-        on_the_way: HashMap::new(),
-        settled: Settled::default(),
-        leased: VecDeque::new(),
-        stored: Vec::new(),
-        may_find: true,
-        core,
-        producer,
-    };
+    let mut sending = Sending::new(core, producer, last_id);
     let mut heard = Vec::new();
     // While some rows are handed over, the next are read and those before are taken out of the outbox.
     let mut reading: Reading = None;
@@ -64,8 +55,7 @@ pub(super) async fn run(
     loop {
         let is_linked = is_linked(&link.borrow_and_update());
         if let Err(error) = sending.follow(is_linked, &mut reading).await {
-            tracing::error!(error = chain(&error), "The group's outbox could not be read.");
-            tokio::time::sleep(PAUSE).await;
+            unreadable(&error).await;
         }
         if storing.is_none() && !sending.settled.is_empty() {
             storing = Some(Box::pin(store(sending.core.clone(), std::mem::take(&mut sending.settled))));
@@ -83,23 +73,11 @@ pub(super) async fn run(
             }
             batch = when(&mut reading) => {
                 reading = None;
-                match batch {
-                    Ok(batch) => sending.lease(batch),
-                    Err(error) => {
-                        tracing::error!(error = chain(&error), "The group's outbox could not be read.");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
+                sending.lease(batch).await;
             }
             stored = when(&mut storing) => {
                 storing = None;
-                match stored {
-                    Ok((after, ids)) => sending.done(after, ids),
-                    // The rows are sent again with the next connection; receivers know them.
-                    Err(error) => {
-                        tracing::error!(error = chain(&error), "What the broker has could not be taken out of the outbox.");
-                    }
-                }
+                sending.done(stored);
             }
             count = reports.next(&mut heard, REPORTS_AT_ONCE_MAX) => {
                 if count == 0 {
@@ -112,6 +90,11 @@ pub(super) async fn run(
             () = wait::sleep(pause) => sending.may_find = true,
         }
     }
+}
+
+async fn unreadable(error: &DbError) {
+    tracing::error!(error = chain(error), "The group's outbox could not be read.");
+    tokio::time::sleep(PAUSE).await;
 }
 
 /// What comes of `future`; never, where there is none.
@@ -181,6 +164,19 @@ fn is_linked(status: &Status) -> bool {
 }
 
 impl Sending {
+    fn new(core: Arc<Core>, producer: Producer, last_id: u64) -> Self {
+        Self {
+            relay: Relay::online(core.config.pace, last_id, core.clock.now()),
+            on_the_way: HashMap::new(),
+            settled: Settled::default(),
+            leased: VecDeque::new(),
+            stored: Vec::new(),
+            may_find: true,
+            core,
+            producer,
+        }
+    }
+
     /// Reads while there is a link; what is queued while there is none is backlog when it is back.
     async fn follow(&mut self, is_linked: bool, reading: &mut Reading) -> Result<(), DbError> {
         if !is_linked {
@@ -209,11 +205,20 @@ impl Sending {
         Ok(())
     }
 
-    fn lease(&mut self, batch: Batch) {
-        let rows = self.relay.lease(batch, self.core.clock.now());
-        self.may_find |= !rows.is_empty();
-        self.leased.extend(rows);
+    async fn lease(&mut self, batch: Result<Batch, DbError>) {
+        match batch {
+            Ok(batch) => {
+                let rows = self.relay.lease(batch, self.core.clock.now());
+                self.may_find |= !rows.is_empty();
+                self.leased.extend(rows);
+            }
+            Err(error) => {
+                unreadable(&error).await;
+                self.may_find = true;
+            }
+        }
     }
+
     /// Whether nothing waits that could be sent.
     fn is_idle(&self) -> bool {
         self.relay.in_flight_len() == 0 && self.relay.has_caught_up()
@@ -277,8 +282,16 @@ impl Sending {
     }
 
     /// These rows have left the outbox.
-    fn done(&mut self, after: After, ids: Vec<u64>) {
-        self.core.settle(After { queued: false, ..after });
-        self.stored.extend(ids);
+    fn done(&mut self, stored: Result<(After, Vec<u64>), DbError>) {
+        match stored {
+            Ok((after, ids)) => {
+                self.core.settle(After { queued: false, ..after });
+                self.stored.extend(ids);
+            }
+            // The rows are sent again with the next connection; receivers know them.
+            Err(error) => {
+                tracing::error!(error = chain(&error), "What the broker has could not be taken out of the outbox.");
+            }
+        }
     }
 }
