@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::base::clock::Clock;
-use crate::db::{Config, DbError, Migration, OpenReport, migrate, vector};
+use crate::db::{Config, DbError, Migration, OpenReport, migrate, older, vector};
 
 pub(super) fn open(
     config: &Config,
@@ -16,6 +16,7 @@ pub(super) fn open(
     clock: &Clock,
 ) -> Result<(Connection, OpenReport), DbError> {
     create_folder(&config.path)?;
+    older::finish(&config.path)?;
     let mut report = OpenReport { unclean: beside(&config.path, ".open").exists(), ..OpenReport::default() };
     let checked = open_writer(config).and_then(|connection| match damage(&connection, report.unclean)? {
         None => Ok((connection, None)),
@@ -30,7 +31,20 @@ pub(super) fn open(
         Err(source) if is_damage(&source) => start_over(config, source.to_string(), &mut report, clock)?,
         Err(source) => return Err(DbError::Open { path: config.path.clone(), source }),
     };
-    report.copied_to = migrate::run(&mut connection, &config.path, migrations, clock)?;
+    let ran = match migrate::run(&mut connection, &config.path, migrations, clock) {
+        Err(DbError::Newer { found, known }) => {
+            drop(connection);
+            report.restored = older::step_back(&config.path, migrations, found, clock)?;
+            if report.restored.is_none() {
+                return Err(DbError::Newer { found, known });
+            }
+            connection = open_writer(config).map_err(|source| DbError::Open { path: config.path.clone(), source })?;
+            migrate::run(&mut connection, &config.path, migrations, clock)?
+        }
+        ran => ran?,
+    };
+    report.copied_to = ran.copied_to;
+    report.newer = ran.newer;
     let _ = fs::set_permissions(&config.path, fs::Permissions::from_mode(0o600));
     // Best effort: without the note, the next start merely skips the check.
     let _ = fs::write(beside(&config.path, ".open"), b"");

@@ -1,11 +1,15 @@
 //! Numbered changes of the file's layout. Applied once each, in order of their numbers, after a copy of the file was made.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::db::DbError;
+use crate::db::layout::Layout;
+
+/// What the name of a copy made before a change has behind that of the database.
+pub(super) const COPY_SUFFIX: &str = ".before-";
 
 /// One change. Never edited after it was released; a correction is a new one.
 #[derive(Clone, Copy, Debug)]
@@ -30,13 +34,22 @@ pub fn add_column(connection: &Connection, table: &str, definition: &str) -> rus
     connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {definition}"))
 }
 
-/// Brings the file up to date; returns where its copy was put when there was something to lose.
+/// What bringing the file up to date found.
+#[derive(Debug, Default)]
+pub(super) struct Ran {
+    /// Where the file was copied before, when there was something to lose.
+    pub copied_to: Option<PathBuf>,
+    /// Changes of a newer program, none of which an older one can stumble over.
+    pub newer: Vec<u32>,
+}
+
+/// Brings the file up to date.
 pub(super) fn run(
     connection: &mut Connection,
     path: &Path,
     migrations: &[&[Migration]],
     clock: &Clock,
-) -> Result<Option<std::path::PathBuf>, DbError> {
+) -> Result<Ran, DbError> {
     let mut wanted: Vec<Migration> = migrations.iter().flat_map(|list| list.iter().copied()).collect();
     wanted.sort_by_key(|migration| migration.number);
     assert!(wanted.windows(2).all(|pair| pair[0].number < pair[1].number), "two database changes share a number");
@@ -47,19 +60,48 @@ pub(super) fn run(
         .execute_batch(
             "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)",
         )
+        .and_then(|()| add_column(connection, "schema_migrations", "additive INTEGER NOT NULL DEFAULT 0"))
         .map_err(open_error)?;
-    let applied = applied_numbers(connection).map_err(open_error)?;
-    let known = wanted.last().map_or(0, |migration| migration.number);
-    if let Some(found) = applied.iter().copied().find(|number| wanted.iter().all(|m| m.number != *number)) {
-        return Err(DbError::Newer { found, known });
+    let applied = applied(connection).map_err(open_error)?;
+    let known: Vec<u32> = wanted.iter().map(|migration| migration.number).collect();
+    if let Some(found) = first_foreign(&applied, &known) {
+        return Err(DbError::Newer { found, known: known.last().copied().unwrap_or(0) });
     }
-    let missing: Vec<Migration> = wanted.into_iter().filter(|m| !applied.contains(&m.number)).collect();
+    let newer = applied.iter().map(|change| change.number).filter(|number| !known.contains(number)).collect();
+    let missing: Vec<Migration> =
+        wanted.into_iter().filter(|m| applied.iter().all(|change| change.number != m.number)).collect();
     if missing.is_empty() {
-        return Ok(None);
+        return Ok(Ran { copied_to: None, newer });
     }
-    let copy = if had_tables { Some(copy_aside(connection, path, clock.now())?) } else { None };
+    let copied_to = if had_tables { Some(copy_aside(connection, path, clock.now())?) } else { None };
     apply_all(connection, &missing, clock.now())?;
-    Ok(copy)
+    Ok(Ran { copied_to, newer })
+}
+
+/// A change that the file has had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Applied {
+    pub number: u32,
+    /// A program that does not know it can use the file all the same.
+    pub is_additive: bool,
+}
+
+/// The first change that a program with the changes `known` cannot live with.
+pub(super) fn first_foreign(applied: &[Applied], known: &[u32]) -> Option<u32> {
+    applied.iter().find(|change| !change.is_additive && !known.contains(&change.number)).map(|change| change.number)
+}
+
+/// The changes that the file has had, in order; those of a file from before they were judged count as not additive.
+pub(super) fn applied(connection: &Connection) -> rusqlite::Result<Vec<Applied>> {
+    let is_judged: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('schema_migrations') WHERE name = 'additive')",
+        [],
+        |row| row.get(0),
+    )?;
+    let additive = if is_judged { "additive" } else { "0" };
+    let mut statement =
+        connection.prepare(&format!("SELECT number, {additive} FROM schema_migrations ORDER BY number"))?;
+    statement.query_map([], |row| Ok(Applied { number: row.get(0)?, is_additive: row.get(1)? }))?.collect()
 }
 
 fn apply_all(connection: &mut Connection, missing: &[Migration], now: Timestamp) -> Result<(), DbError> {
@@ -71,10 +113,12 @@ fn apply_all(connection: &mut Connection, missing: &[Migration], now: Timestamp)
     let Some((first, last)) = missing.first().zip(missing.last()) else { return Ok(()) };
     let tx = connection.transaction().map_err(failed(first))?;
     for migration in missing {
+        let before = Layout::read(&tx).map_err(failed(migration))?;
         (migration.apply)(&tx).map_err(failed(migration))?;
+        let after = Layout::read(&tx).map_err(failed(migration))?;
         tx.execute(
-            "INSERT INTO schema_migrations (number, name, applied_at) VALUES (?1, ?2, ?3)",
-            (migration.number, migration.name, now),
+            "INSERT INTO schema_migrations (number, name, applied_at, additive) VALUES (?1, ?2, ?3, ?4)",
+            (migration.number, migration.name, now, before.only_grows_to(&after)),
         )
         .map_err(failed(migration))?;
     }
@@ -85,15 +129,12 @@ fn has_tables(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table')", [], |row| row.get(0))
 }
 
-fn applied_numbers(connection: &Connection) -> rusqlite::Result<Vec<u32>> {
-    connection.prepare("SELECT number FROM schema_migrations")?.query_map([], |row| row.get(0))?.collect()
-}
-
-fn copy_aside(connection: &Connection, path: &Path, now: Timestamp) -> Result<std::path::PathBuf, DbError> {
+/// The copy carries the version that changes the layout, so that a person finds the right one too.
+fn copy_aside(connection: &Connection, path: &Path, now: Timestamp) -> Result<PathBuf, DbError> {
     let stamp = now.to_utc().format("%Y%m%d-%H%M%S%3f");
     let mut target = path.as_os_str().to_owned();
-    target.push(format!(".before-{stamp}"));
-    let target = std::path::PathBuf::from(target);
+    target.push(format!("{COPY_SUFFIX}{}-{stamp}", env!("CARGO_PKG_VERSION")));
+    let target = PathBuf::from(target);
     connection
         .execute("VACUUM INTO ?1", [target.to_string_lossy()])
         .map_err(|source| DbError::CopyBeforeMigration { path: target.clone(), source })?;

@@ -7,14 +7,16 @@
 //! Absent on purpose: table names (each module keeps its SQL beside its state), an ORM, transactions that outlive a closure.
 
 mod file;
+mod layout;
 mod migrate;
 mod offline;
+mod older;
 mod row;
 mod vector;
 mod writer;
 
 pub use migrate::{Migration, add_column};
-pub use offline::{check_file, copy_file, is_in_use, read_file};
+pub use offline::{check_file, copy_file, is_in_use, look_into, read_file};
 pub use row::time;
 pub use writer::Tx;
 
@@ -55,10 +57,12 @@ pub enum DbError {
     SetAside { path: PathBuf, source: std::io::Error },
     #[error("could not copy the database to {path} before changing its layout")]
     CopyBeforeMigration { path: PathBuf, source: rusqlite::Error },
+    #[error("could not put the copy from before the newer version in the place of {path}")]
+    StepBack { path: PathBuf, source: std::io::Error },
     #[error("could not apply database change {number} ({name})")]
     Migrate { number: u32, name: &'static str, source: rusqlite::Error },
     #[error(
-        "the database was written by a newer version (change {found}, this one knows {known}); install that version or restore a backup"
+        "the database was written by a newer version (change {found}, this one knows {known}) and no copy from before is here; install that version or restore a backup"
     )]
     Newer { found: u32, known: u32 },
     #[error("could not begin a transaction")]
@@ -112,6 +116,20 @@ pub struct OpenReport {
     pub unclean: bool,
     /// The copy made before the layout changed.
     pub copied_to: Option<PathBuf>,
+    /// Changes of a newer version that this one can live with.
+    pub newer: Vec<u32>,
+    /// A newer version had changed the file so that this one cannot use it.
+    pub restored: Option<Restored>,
+}
+
+/// A copy from before a newer version took the place of the file that it had changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    pub from: PathBuf,
+    /// Where the newer file is kept; what happened since the copy is only there.
+    pub newer: PathBuf,
+    /// The change that this version does not know.
+    pub found: u32,
 }
 
 /// Handle to the database; clones share it.

@@ -36,6 +36,11 @@ pub fn read_file<R>(path: &Path, job: impl FnOnce(&Connection) -> rusqlite::Resu
     job(&connection).map_err(|source| DbError::Job { source })
 }
 
+/// Reads the file's first pages, as everything that opens it does.
+pub fn look_into(path: &Path) -> Result<(), DbError> {
+    read_file(path, |connection| connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())))
+}
+
 /// Whether any other connection has the file open: in WAL mode each holds a lock for as long as it lives.
 pub fn is_in_use(path: &Path) -> Result<bool, DbError> {
     use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
@@ -82,6 +87,7 @@ mod tests {
         db.close();
         drop(db);
         assert_eq!(check_file(&copy).expect("checked"), None);
+        look_into(&copy).expect("opens");
         assert!(!is_in_use(&copy).expect("asked"));
         let sum: i64 = open(&copy, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .and_then(|copy| copy.query_row("SELECT sum(a) FROM t", [], |row| row.get(0)))
@@ -94,7 +100,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         std::fs::write(&path, "no database at all, but long enough to have a header".repeat(9)).expect("written");
-        assert!(check_file(&path).expect("checked").is_some());
+        assert!(check_file(&path).expect("checked").is_some() && look_into(&path).is_err());
         assert!(!is_in_use(&path).expect("asked"));
     }
 }

@@ -11,7 +11,7 @@ const NOTES: &[Migration] = &[Migration {
 }];
 
 fn add(text: &'static str) -> impl FnOnce(&Tx<'_>) -> rusqlite::Result<()> + Send + 'static {
-    move |tx| tx.prepare_cached("INSERT INTO notes VALUES (?1)")?.execute([text]).map(|_| ())
+    move |tx| tx.prepare_cached("INSERT INTO notes (text) VALUES (?1)")?.execute([text]).map(|_| ())
 }
 
 fn count(db: &Db) -> i64 {
@@ -82,9 +82,90 @@ fn the_file_is_copied_before_its_layout_changes() {
     let copy = Connection::open(copy).expect("opens");
     assert_eq!(copy.query_row("SELECT count(*) FROM notes", [], |row| row.get::<_, i64>(0)), Ok(1));
     assert_eq!(count(&db), 1);
+}
+
+/// What a later version makes of the notes, so that an earlier one cannot read them.
+const OTHER: &[Migration] = &[Migration {
+    number: 3,
+    name: "texts become words",
+    apply: |connection| connection.execute_batch("ALTER TABLE notes RENAME COLUMN text TO words"),
+}];
+
+#[test]
+fn an_older_program_goes_on_with_a_file_that_only_grew() {
+    const MORE: &[Migration] = &[Migration {
+        number: 2,
+        name: "stars",
+        apply: |connection| add_column(connection, "notes", "stars INTEGER NOT NULL DEFAULT 0"),
+    }];
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    Db::open(&config, &[NOTES], &Clock::System).expect("opened").close();
+    Db::open(&config, &[NOTES, MORE], &Clock::System).expect("opened").close();
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("an older program opens it");
+    assert_eq!((db.report().newer.as_slice(), &db.report().restored), (&[2][..], &None));
+    // Twice, because the house goes on with it.
+    for text in ["one", "two"] {
+        db.write_blocking(add(text)).expect("written");
+    }
     db.close();
+    let db = Db::open(&config, &[NOTES, MORE], &Clock::System).expect("and the newer one again");
+    assert_eq!((count(&db), db.report().copied_to.as_ref()), (2, None));
+}
+
+#[test]
+fn an_older_program_takes_the_copy_from_before_and_keeps_the_newer_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
+    db.write_blocking(add("before the update")).expect("written");
+    db.close();
+    let db = Db::open(&config, &[NOTES, OTHER], &Clock::System).expect("opened");
+    let copy = db.report().copied_to.clone().expect("copied");
+    let name = copy.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(name.starts_with(concat!("timeline.db.before-", env!("CARGO_PKG_VERSION"), "-")), "{name}");
+    db.write_blocking(|tx| tx.execute("INSERT INTO notes (words) VALUES ('after the update')", []).map(|_| ()))
+        .expect("written");
+    // No orderly end: the way back is often a power cut.
+    drop(db);
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("an older program opens the copy");
+    let restored = db.report().restored.clone().expect("told");
+    assert_eq!((restored.from, restored.found, count(&db)), (copy.clone(), 3, 1));
+    assert!(copy.exists(), "nothing is deleted");
+    let newer = Connection::open(&restored.newer).expect("kept");
+    assert_eq!(newer.query_row("SELECT count(*) FROM notes", [], |row| row.get::<_, i64>(0)), Ok(2));
+    db.close();
+    drop(db);
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
+    assert_eq!(db.report().restored, None, "once is enough");
+    drop(db);
+    let db = Db::open(&config, &[NOTES, OTHER], &Clock::System).expect("the newer program again");
+    assert!(db.report().copied_to.is_some());
+}
+
+#[test]
+fn a_way_back_that_the_power_cut_is_ended_at_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
+    db.write_blocking(add("kept")).expect("written");
+    db.close();
+    drop(db);
+    // Cut between the two renames: the newer file is aside, the copy is not in its place yet.
+    fs::rename(&config.path, folder.path().join("timeline.db.coming")).expect("renamed");
+    let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
+    assert_eq!(count(&db), 1);
+}
+
+#[test]
+fn without_a_copy_an_older_program_leaves_a_newer_file_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    Db::open(&config, &[NOTES, OTHER], &Clock::System).expect("opened").close();
+    fs::write(folder.path().join("timeline.db.before-cut"), "half a file").expect("written");
     let older = Db::open(&config, &[NOTES], &Clock::System);
-    assert!(matches!(older, Err(DbError::Newer { found: 2, known: 1 })));
+    assert!(matches!(older, Err(DbError::Newer { found: 3, known: 1 })), "{:?}", older.err());
+    Db::open(&config, &[NOTES, OTHER], &Clock::System).expect("untouched");
 }
 
 #[test]

@@ -70,6 +70,28 @@ fn is_name(word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
+/// Production SQL that depends on which columns a table has, though a newer program may have added some. What makes a table knows them.
+fn counts_columns(source: &Source) -> Vec<Finding> {
+    let is_blind = |sql: &str| {
+        let found: Vec<&str> = words(sql).into_iter().map(|(_, word)| word).collect();
+        let follows = |pair: &[&str]| found.windows(pair.len()).any(|window| window == pair);
+        let inserts = found.windows(3).any(|three| three[0] == "INTO" && three[2] == "VALUES");
+        (inserts || follows(&["SELECT", "*"])) && !follows(&["CREATE", "TABLE"])
+    };
+    let blind = source.production_strings().filter(|(_, sql)| is_blind(sql));
+    let message = "name the columns: an older program must go on with a table that has more";
+    blind.map(|(offset, _)| source.finding(*offset, message)).collect()
+}
+
+#[test]
+fn statements_name_their_columns() {
+    expect_none(Repo::open().house().flat_map(counts_columns).collect());
+    let text = "//! x\nconst A: &str = \"INSERT INTO a VALUES (1)\";\nconst B: &str = \"INSERT INTO a (b) VALUES (1)\";\n\
+        const C: &str = \"SELECT * FROM a\";\nconst D: &str = \"SELECT count(*) FROM a\";\nconst E: &str = \"CREATE TABLE a (b); INSERT INTO a VALUES (1)\";";
+    let repo = Repo::with(&[("src/db/mod.rs", text)]);
+    expect_at(repo.house().flat_map(counts_columns).collect(), &["src/db/mod.rs:2", "src/db/mod.rs:4"]);
+}
+
 #[test]
 fn every_table_is_named_by_one_room() {
     expect_none(check(&Repo::open()));
