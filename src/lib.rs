@@ -13,7 +13,7 @@
 //! | 3 | [`timeline`], [`models`] | what happened, followed by cursors; the store of models |
 //! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`], [`owner`] | durable state, one table owner each (`owner`: a file) |
 //! | 5 | [`intent`], [`provider`], [`tool`], [`recall`], [`agent`] | understanding, models, tools, what fills the memory, the turn (`agent` → `intent`, `provider`, `tool`, `recall`; `tool` → `policy` on floor 4) |
-//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`orchestrator`], [`knowledge`], [`backup`], [`diagnostics`] | edges: people, time, devices, other hubs, files to carry away (`group` → `orchestrator`, `knowledge`) |
+//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`orchestrator`], [`knowledge`], [`backup`], [`diagnostics`], [`update`] | edges: people, time, devices, other hubs, files to carry away, the other slot (`group` → `orchestrator`, `knowledge`) |
 //! | 7 | [`http`], [`api`], [`dashboard`], [`doctor`] | doors and desks, checks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
 //! | 8 | [`config`], [`app`], [`cli`] | assembly (`app` → `config`; `cli` → `app`, `config`) |
 //!
@@ -103,6 +103,16 @@
 //!     if* homes share more than a megabyte at once.
 //! 31. *2026-11-21.* The group watches its own work and nothing of the house: traces and audits of private turns go nowhere, or as
 //!     figures, and words of theirs only where two keys of the configuration say so. KafClaw told everybody everything.
+//! 32. *2026-11-21.* An update is installed by a process of root's that lives for as long as that takes. The gateway has no rights: it
+//!     writes a request, a path unit of systemd starts `kafclaw update apply`, and that has everything that touches the network or the
+//!     house's files done by the house's own user. RAUC alone decides whom to believe, so a bundle may come from anywhere. Giving the
+//!     gateway RAUC's D-Bus would have let whoever breaks into it mark slots and restart the machine. *Otherwise if* RAUC learns
+//!     policies by method.
+//! 33. *2026-11-21.* A slot proves itself after every start, not only after updates; one that cannot after an update is given up at
+//!     once instead of three times. What is known about it lies in one file on `persist`, which both systems read.
+//! 34. *2026-11-21.* Whether an older program can go on with a newer database is found out, not declared: what a change did to the layout
+//!     is looked at when it is made, and written beside it. Where it cannot, the copy from before takes the file's place, and the file
+//!     stays beside it.
 
 #![deny(unsafe_code)]
 
@@ -140,4 +150,5 @@ pub mod session;
 pub mod settings;
 pub mod timeline;
 pub mod tool;
+pub mod update;
 pub mod webuser;

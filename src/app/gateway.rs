@@ -13,7 +13,7 @@ use crate::app::group::{self, GroupCourier};
 use crate::app::minds::Minds;
 use crate::app::ports::{FinderPort, HealthPort};
 use crate::app::state::{self, Doors, StateError};
-use crate::app::{MIGRATIONS, assembly, firing, log, recollection, service, upkeep, wiring};
+use crate::app::{MIGRATIONS, assembly, firing, log, recollection, service, updates, upkeep, wiring};
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::base::limits;
@@ -61,6 +61,8 @@ pub enum GatewayError {
     Memory { source: serde_json::Error },
     #[error("could not start the reader of documents")]
     Documents { source: crate::base::lane::LaneError },
+    #[error("could not read the updates' part of the configuration")]
+    Updates { source: serde_json::Error },
     #[error("could not read the channels of the configuration")]
     Channels { source: serde_json::Error },
     #[error("could not read the models' part of the configuration")]
@@ -314,6 +316,7 @@ impl House {
             agent_id: format!("kafclaw-{}", wiring::hostname()),
             run_dir: config.paths.run_dir.clone(),
             memory: recollection::desk(config, &recollection, &finder, &meaning)?,
+            updates: updates::start(config, &clock, &edges)?,
             document: openapi::document(&entries, env!("CARGO_PKG_VERSION")),
         });
         let (chat_config, dashboard_config) = wiring::doors(config);
@@ -387,6 +390,10 @@ fn report(db: &Db) {
     }
     if let Some(path) = &found.copied_to {
         tracing::info!(path = %path.display(), "The database was copied before its layout changed.");
+    }
+    if let Some(restored) = &found.restored {
+        tracing::error!(path = %restored.newer.display(),
+            "The database was changed by a newer version. The copy from before it is used; what happened since is in the file that was moved aside.");
     }
 }
 

@@ -14,6 +14,7 @@ mod ports;
 mod recollection;
 mod service;
 mod state;
+mod updates;
 mod upkeep;
 mod wiring;
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::base::clock::Clock;
 use crate::cli::client::{Client, ClientError};
-use crate::cli::{Failure, Terminal, kshark};
+use crate::cli::{Failure, Terminal, kshark, update};
 use crate::config::{Config, Loaded};
 use crate::doctor::{Finding, Gateway, Machine, ModelPlace, Plan, Report, Verdict, examine};
 use crate::link::mqtt::Address;
@@ -103,6 +103,7 @@ fn plan(loaded: &Loaded) -> Result<Plan, Failure> {
             bundled: bundled_folders(program.as_deref()),
             runtime: Some(runtime).filter(|path| !path.as_os_str().is_empty()),
         },
+        updates: update::places(loaded),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::config::edit::EditError;
 use crate::diagnostics::DiagnosticsError;
 use crate::models::StoreError;
 use crate::owner;
+use crate::update::UpdateError;
 
 pub const DONE: u8 = 0;
 const FAILED: u8 = 1;
@@ -41,6 +42,8 @@ pub enum Failure {
     Models(StoreError),
     #[error(transparent)]
     Owner(owner::StoreError),
+    #[error(transparent)]
+    Update(UpdateError),
     /// The command did its part and the outcome is bad all the same; the text says what and what to do.
     #[error("{0}")]
     Outcome(String),
@@ -84,6 +87,7 @@ impl Failure {
             | Self::Diagnostics(_)
             | Self::Models(_)
             | Self::Owner(_)
+            | Self::Update(_)
             | Self::Gateway(_)
             | Self::Outcome(_)
             | Self::File { .. }

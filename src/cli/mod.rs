@@ -34,6 +34,7 @@ mod task;
 mod terminal;
 mod token;
 mod transcribe;
+mod update;
 mod version;
 mod worker;
 
@@ -133,6 +134,8 @@ commands! {
     Diagnostics(diagnostics),
     /// Look at every step between this machine and a Kafka broker, and say what to do about what fails.
     Kshark(kshark),
+    /// Bring the whole system to a newer version, and back.
+    Update(update),
     /// Write everything worth keeping into one file, while the gateway runs.
     Backup(backup),
     /// Bring back what a backup holds.

@@ -14,7 +14,8 @@ use crate::config::table;
 pub const PREFIXES: [&str; 2] = ["KAFCLAW_", "MIKROBOT_"];
 
 /// Variables with one of the prefixes that are no keys.
-const OTHERS: [&str; 4] = ["CONFIG", "HOME", "ENV_FILE", "OAUTH_TOMB_FILE"];
+const OTHERS: [&str; 7] =
+    ["CONFIG", "HOME", "ENV_FILE", "OAUTH_TOMB_FILE", "UPDATE_ROOT", "CONFIRM_STEADY_S", "CONFIRM_PATIENCE_S"];
 
 /// Names and values of variables.
 #[derive(Clone, Default, Debug)]
@@ -40,6 +41,13 @@ impl Variables {
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Sets a variable that is not set or blank.
+    pub fn add(&mut self, name: &str, value: &str) {
+        if self.get(name).is_none_or(str::is_empty) {
+            self.0.insert(name.to_owned(), value.to_owned());
+        }
     }
 
     /// The value under the first prefix that has one.

@@ -24,6 +24,7 @@ mod status;
 mod tasks;
 mod trace;
 mod ui;
+pub mod update;
 mod view;
 mod voice;
 
@@ -77,6 +78,7 @@ pub struct Dashboard {
     /// Where a copy of the database may lie while it is sent.
     pub run_dir: PathBuf,
     pub memory: memory::Desk,
+    pub updates: update::Updates,
     /// The OpenAPI document of both ports.
     pub document: Value,
 }
@@ -91,6 +93,7 @@ pub fn routes() -> Vec<Route<Dashboard>> {
     all.extend(knowledge::routes());
     all.extend(group_shared::routes());
     all.extend(group_audit::routes());
+    all.extend(update::routes());
     all
 }
 

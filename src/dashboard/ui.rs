@@ -78,6 +78,7 @@ const ASSETS: &[Asset] = assets! {
     "strings.js": SCRIPT,
     "toast.js": SCRIPT,
     "trace.js": SCRIPT,
+    "updates.js": SCRIPT,
     "user.js": SCRIPT,
 };
 

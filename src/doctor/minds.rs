@@ -8,7 +8,7 @@ use crate::base::error::chain;
 use crate::doctor::Finding;
 use crate::inference::embed::{self, Embedder, TextUse};
 use crate::inference::{device, onnx};
-use crate::models::{Check, Memory, State, Store, StoreConfig, Task};
+use crate::models::{Check, Installed, Memory, State, Store, StoreConfig, Task};
 
 /// Of the bundled model's vectors to those of the model it was made from, as everywhere else in the house.
 const COSINE_MIN: f32 = 0.98;
@@ -32,12 +32,45 @@ struct Golden {
     vector: Vec<f32>,
 }
 
-pub(super) async fn examine(place: &Place) -> Vec<Finding> {
-    let store = Store::open(StoreConfig::new(place.folder.clone(), place.bundled.clone()));
+/// Where ONNX Runtime may be.
+fn libraries(place: &Place, store: &Store) -> Vec<PathBuf> {
     let runtimes = store.manifest().entries().iter().filter(|entry| entry.task == Task::Runtime);
     let installed = runtimes.filter_map(|entry| Some(store.locate(&entry.id).ok()?.folder));
     let configured: Vec<PathBuf> = place.runtime.iter().cloned().chain(installed).collect();
-    let libraries = onnx::places(&configured, std::env::var_os("ORT_DYLIB_PATH"));
+    onnx::places(&configured, std::env::var_os("ORT_DYLIB_PATH"))
+}
+
+/// One sentence through the bundled model, whose numbers nobody looks at but for being some.
+pub(super) async fn embeds(place: &Place) -> Finding {
+    let store = Store::open(StoreConfig::new(place.folder.clone(), place.bundled.clone()));
+    let libraries = libraries(place, &store);
+    let (Ok(installed), Ok(_)) = (store.locate(BUNDLED), onnx::runtime(&libraries)) else {
+        return Finding::skip("embedding", "the bundled model or its runtime is not here");
+    };
+    let embedder = embedder(&installed, libraries);
+    match embedder.embed(vec!["The lamp in the kitchen is on.".to_owned()], TextUse::Passage).await {
+        Ok(vectors) if vectors.iter().flatten().any(|number| *number != 0.0) => {
+            Finding::pass("embedding", "it computes")
+        }
+        Ok(_) => {
+            Finding::fail("embedding", "it computes nothing but zeros", "`kafclaw models verify` checks its files")
+        }
+        Err(error) => Finding::fail("embedding", chain(&error), "`kafclaw models verify` checks its files"),
+    }
+}
+
+fn embedder(installed: &Installed, libraries: Vec<PathBuf>) -> Embedder {
+    Embedder::new(embed::Config {
+        id: installed.id.clone(),
+        folder: installed.folder.clone(),
+        libraries,
+        ..embed::Config::default()
+    })
+}
+
+pub(super) async fn examine(place: &Place) -> Vec<Finding> {
+    let store = Store::open(StoreConfig::new(place.folder.clone(), place.bundled.clone()));
+    let libraries = libraries(place, &store);
     let runtime = match onnx::runtime(&libraries) {
         Ok(runtime) => Finding::pass("onnx_runtime", format!("{}", runtime.library.display())),
         Err(error) => {
@@ -89,12 +122,7 @@ async fn golden(place: &Place, store: &Store, libraries: Vec<PathBuf>) -> Findin
     let (Some(golden), Ok(installed)) = (golden, store.locate(BUNDLED)) else {
         return Finding::skip("embedding", "the bundled model is not here");
     };
-    let embedder = Embedder::new(embed::Config {
-        id: installed.id.clone(),
-        folder: installed.folder.clone(),
-        libraries,
-        ..embed::Config::default()
-    });
+    let embedder = embedder(&installed, libraries);
     let advice =
         "`kafclaw models verify` checks its files; if they are whole, this processor or runtime computes wrongly";
     let texts = golden.iter().map(|golden| golden.text.clone()).collect();

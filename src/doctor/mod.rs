@@ -11,6 +11,7 @@ mod machine;
 mod minds;
 mod programs;
 mod report;
+mod update;
 
 pub use machine::Machine;
 pub use report::{Finding, Report, Verdict};
@@ -18,7 +19,8 @@ pub use report::{Finding, Report, Verdict};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
+use crate::update::Places;
 
 /// What is to be looked at.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub struct Plan {
     /// The way to Kafka; none without a group.
     pub kafka: Option<kshark::Plan>,
     pub models: minds::Place,
+    pub updates: Places,
 }
 
 pub use minds::Place as ModelPlace;
@@ -47,6 +50,16 @@ pub enum Gateway {
     Stopped,
     /// Something is there and is no use, with the reason.
     Troubled(String),
+}
+
+/// Whether the clock can be right.
+pub fn clock(state_dir: &std::path::Path, now: Timestamp) -> Finding {
+    Machine::default().clock(state_dir, now)
+}
+
+/// Whether the model that came with the program computes here; skipped where it or its runtime is not.
+pub async fn embeds(place: &ModelPlace) -> Finding {
+    minds::embeds(place).await
 }
 
 /// Looks at everything, the quick and local first; `each` hears every finding as it is made.
@@ -70,7 +83,7 @@ pub async fn examine(plan: &Plan, clock: &Clock, each: &mut dyn FnMut(&Finding))
     ]);
     take(vec![house::gateway(plan), house::doors(plan).await, house::database(&plan.database)]);
     take(vec![house::broker(plan.broker.as_ref()).await, house::kafka(plan.kafka.as_ref(), clock).await]);
-    take(vec![programs::units().await, programs::slots().await]);
+    take(vec![programs::units().await, programs::slots().await, update::last(&plan.updates)]);
     take(minds::examine(&plan.models).await);
     report
 }

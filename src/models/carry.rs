@@ -22,7 +22,7 @@ pub(super) enum Carried {
 }
 
 /// The sticks that are there, and the folders in which their systems show them.
-pub(super) fn sticks() -> Vec<PathBuf> {
+pub fn sticks() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for mount in MOUNTS.map(Path::new) {
         found.push(mount.to_owned());

@@ -49,7 +49,7 @@ fn names(missing: &[MissingFile]) -> String {
 
 /// Why one place did not give a file.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub enum FetchError {
     #[error("{url:?} is not a web address")]
     Url { url: String },
     #[error(transparent)]

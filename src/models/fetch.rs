@@ -1,4 +1,4 @@
-//! Downloads into a file, going on from where an earlier attempt ended.
+//! Downloads into a file, going on from where an earlier attempt ended: models, and whatever else a module of a higher floor gets.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -33,11 +33,11 @@ impl Default for Patience {
 }
 
 /// What hears of every piece: bytes so far and, where the server says so, bytes in all. False stops.
-pub(super) type Tell<'a> = &'a mut dyn FnMut(u64, Option<u64>) -> bool;
+pub type Tell<'a> = &'a mut dyn FnMut(u64, Option<u64>) -> bool;
 
 /// What is known of a file before it comes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Expected {
+pub struct Expected {
     pub bytes: Option<u64>,
     pub bytes_max: u64,
     /// Its contents can be checked afterwards, so that a beginning from another day does no harm.
@@ -45,9 +45,10 @@ pub(super) struct Expected {
 }
 
 /// Gets files over HTTP. It runs its own small runtime: it is for threads that may wait, not for asynchronous code.
-pub(super) struct Fetcher {
+pub struct Fetcher {
     client: Client,
     patience: Patience,
+    bearer: Option<Secret<String>>,
 }
 
 impl Fetcher {
@@ -58,7 +59,12 @@ impl Fetcher {
             body_bytes_max: usize::MAX,
             ..Config::default()
         };
-        Self { client: Client::new(config), patience }
+        Self { client: Client::new(config), patience, bearer: None }
+    }
+
+    /// Shows this token to the server that is named, and to no other that it leads to.
+    pub fn with_bearer(self, token: Secret<String>) -> Self {
+        Self { bearer: Some(token), ..self }
     }
 
     /// A small answer, whole.
@@ -128,8 +134,8 @@ impl Fetcher {
             status => return Err(FetchError::Status { status }),
         };
         tag.write(response.header("etag"));
-        let total = response.header("content-length").and_then(|text| text.parse::<u64>().ok());
-        let total = total.map(|rest| start.saturating_add(rest));
+        let rest = response.header("content-length").and_then(|text| text.parse::<u64>().ok());
+        let total = rest.map(|rest| start.saturating_add(rest)).or_else(|| range_total(&response));
         self.check_length(start, total, expected, part)?;
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(part);
         let mut file = file.map_err(FetchError::file("write", part))?;
@@ -183,8 +189,13 @@ impl Fetcher {
     /// Asks and follows redirects; never from https to http.
     async fn ask(&self, url: &str, headers: Vec<(&'static str, Secret<String>)>) -> Result<Response, FetchError> {
         let mut url = Url::parse(url).map_err(|_| FetchError::Url { url: url.to_owned() })?;
+        let named = url.origin();
         for _ in 0..=REDIRECTS_MAX {
-            let request = Request { headers: headers.clone(), ..Request::get(url.clone()) };
+            let mut headers = headers.clone();
+            if let Some(token) = self.bearer.as_ref().filter(|_| url.origin() == named) {
+                headers.push(("authorization", Secret::new(format!("Bearer {}", token.reveal()))));
+            }
+            let request = Request { headers, ..Request::get(url.clone()) };
             let waiting = tokio::time::timeout(self.patience.silence, self.client.send(request));
             let response = waiting.await.map_err(|_| self.silent())??;
             if !matches!(response.status(), 301 | 302 | 303 | 307 | 308) {
@@ -226,6 +237,11 @@ fn is_passing(error: &FetchError) -> bool {
 /// `bytes 100-199/200`
 fn range_start(response: &Response) -> Option<u64> {
     response.header("content-range")?.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
+}
+
+/// `bytes 100-199/200`, also where the body comes in pieces.
+fn range_total(response: &Response) -> Option<u64> {
+    response.header("content-range")?.split_once('/')?.1.trim().parse().ok()
 }
 
 fn length(part: &Path) -> u64 {

@@ -28,8 +28,9 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use error::{MissingFile, StoreError};
-pub use fetch::Patience;
+pub use carry::sticks;
+pub use error::{FetchError, MissingFile, StoreError};
+pub use fetch::{Expected, Fetcher, Patience, Tell};
 pub use fit::{Memory, usual};
 pub use install::Options;
 pub use manifest::{Entry, FILE_BYTES_MAX, Manifest, ManifestError, ModelFile, Package, Pooling, Source, Task};
@@ -337,6 +338,6 @@ fn folder_bytes(folder: &Path) -> u64 {
 }
 
 /// Room on the disk that holds `folder`; endless when the system does not tell.
-fn free_bytes(folder: &Path) -> u64 {
+pub fn free_bytes(folder: &Path) -> u64 {
     rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }

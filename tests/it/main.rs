@@ -26,4 +26,5 @@ mod service;
 mod support;
 #[path = "../ui/mod.rs"]
 mod ui;
+mod update;
 mod worker;

@@ -1,6 +1,6 @@
 //! Keys about this installation: paths, doors, identity, storage, logs.
 
-use crate::config::key::{Key, Kind, PORT, TEXTS, flag, key, optional, text};
+use crate::config::key::{Key, Kind, PORT, TEXTS, WEB, flag, key, optional, text};
 
 pub const KEYS: &[Key] = &[
     optional("$schema", Kind::Text, "Address of the JSON Schema, for editors; the gateway does not read it."),
@@ -61,6 +61,17 @@ pub const KEYS: &[Key] = &[
         "",
         "Origins of web pages that may call the API besides the dashboard itself.",
     ),
+    flag(
+        "update.automatic",
+        "false",
+        "Whether newer versions are installed without asking, in the maintenance window.",
+    ),
+    key("update.source", Kind::Url(WEB), "", "Where updates are looked for: an index of them, or another hub."),
+    text("update.token", "", "Token that update.source asks for, such as the other hub's.").secret(),
+    text("update.window", "02:00-05:00", "Time of day in which automatic updates are installed and started."),
+    key("update.waves", Kind::Whole(1, 100), "4", "Number of waves in which a fleet takes an automatic update."),
+    key("update.wave", Kind::Whole(-1, 99), "-1", "Wave of this hub, from 0; -1 derives it from the hub's id."),
+    key("update.waveInterval", Kind::Duration, "24h", "Time between two waves, from the release on."),
     text("node.clawId", "claw-local", "Name of the household or fleet that this node belongs to."),
     key(
         "node.instanceId",

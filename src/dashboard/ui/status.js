@@ -5,6 +5,7 @@ import { byId, fill, h } from "./dom.js";
 import { bytes, length } from "./format.js";
 import * as password from "./password.js";
 import { strings } from "./strings.js";
+import * as updates from "./updates.js";
 
 const words = strings.status;
 const POLL_MS = 5000;
@@ -24,6 +25,7 @@ export function mount(section) {
   fill(section,
     h("dl", { id: "status-list", class: "card facts" }),
     password.form(),
+    updates.card(),
     h("div", { class: "buttons" },
       h("a", { class: "button", href: "/api/v1/openapi.json" }, words.api),
       h("a", { id: "diagnostics", class: "button", href: "/api/v1/diagnostics", download: true, title: strings.diagnostics.what },
@@ -42,6 +44,10 @@ export function hide() {
 }
 
 async function refresh() {
+  await Promise.all([draw(), updates.refresh()]);
+}
+
+async function draw() {
   const status = await api.get("status");
   const rows = Object.entries(words.rows).filter(([key]) => key in status);
   fill(byId("status-list"), rows.map(([key, label]) =>

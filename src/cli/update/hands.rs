@@ -1,0 +1,131 @@
+//! The hands of a driver: root does nothing with what strangers send, it starts this program again as the house's own user.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::base::error::chain;
+use crate::cli::update::{backup_file, fetching, health};
+use crate::config::Loaded;
+use crate::update::{Fetching, Hands, Order, Places, UpdateError, bring};
+
+/// Of one line that a part of the work says; more ends it.
+const LINE_BYTES_MAX: u64 = 16 * 1024;
+
+pub(super) struct HouseHands<'a> {
+    loaded: &'a Loaded,
+    places: &'a Places,
+    /// The house's user and group, where that is somebody else.
+    user: Option<(u32, u32)>,
+    /// Root named the file itself, so it may be one that only root can read.
+    trusts_files: bool,
+    /// The embedder was seen to work; once is enough.
+    has_embedded: bool,
+}
+
+impl<'a> HouseHands<'a> {
+    pub fn new(loaded: &'a Loaded, places: &'a Places) -> Self {
+        let owner = std::fs::metadata(&loaded.config.paths.state_dir).map(|folder| (folder.uid(), folder.gid()));
+        let is_root = rustix::process::geteuid().is_root();
+        let user = owner.ok().filter(|(user, _)| is_root && *user != 0);
+        Self { loaded, places, user, trusts_files: false, has_embedded: false }
+    }
+
+    pub fn trusting_files(self) -> Self {
+        Self { trusts_files: true, ..self }
+    }
+
+    /// Runs a part of the work as the house's user: `input` goes in, objects come out, one a line; the last one is the result.
+    fn part(
+        &self,
+        (user, group): (u32, u32),
+        arguments: &[&str],
+        input: &Value,
+        each: &mut dyn FnMut(&Value),
+    ) -> Result<Value, UpdateError> {
+        let broken = |source| UpdateError::Program { program: format!("kafclaw update part {}", arguments[0]), source };
+        let program = std::env::current_exe().map_err(broken)?;
+        let home = &self.loaded.config.paths.home;
+        let mut command = Command::new(program);
+        command.args(["update", "part"]).args(arguments).env("KAFCLAW_HOME", home).env("HOME", home);
+        command.uid(user).gid(group).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(broken)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that does not read it says so itself.
+            let _ = stdin.write_all(input.to_string().as_bytes());
+        }
+        let mut last = Value::Null;
+        if let Some(out) = child.stdout.take() {
+            let mut out = BufReader::new(out);
+            let mut line = Vec::new();
+            while matches!((&mut out).take(LINE_BYTES_MAX).read_until(b'\n', &mut line), Ok(1..)) {
+                last = serde_json::from_slice(&line).unwrap_or_default();
+                each(&last);
+                line.clear();
+            }
+        }
+        let status = child.wait().map_err(broken)?;
+        match last["error"].as_str() {
+            Some(error) => Err(UpdateError::Told(error.to_owned())),
+            None if status.success() => Ok(last),
+            None => Err(UpdateError::Failed {
+                program: format!("kafclaw update part {}", arguments[0]),
+                said: status.to_string(),
+            }),
+        }
+    }
+
+    fn fetching(&self, folder: &Path, source: &str) -> Result<Fetching, UpdateError> {
+        let fetching = fetching(self.loaded, self.places, source);
+        let fetching = fetching.map_err(|failure| UpdateError::Told(chain(&failure)))?;
+        Ok(Fetching { folder: folder.to_owned(), ..fetching })
+    }
+}
+
+impl Hands for HouseHands<'_> {
+    fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), UpdateError> {
+        match self.user {
+            Some(user) if order.is_url() || !self.trusts_files => {
+                let mut each = |said: &Value| {
+                    if let Some(bytes) = said["bytes"].as_u64() {
+                        tell(bytes, said["total"].as_u64());
+                    }
+                };
+                self.part(user, &["fetch"], &json!(order), &mut each).map(drop)
+            }
+            Some(_) => bring(&self.fetching(&self.places.store, &order.source)?, order, tell),
+            None => bring(&self.fetching(&self.places.incoming, &order.source)?, order, tell),
+        }
+    }
+
+    fn back_up(&mut self) -> Result<Option<PathBuf>, UpdateError> {
+        let Some(user) = self.user else {
+            return super::part::back_up(&self.loaded.config.paths.database, &backup_file(self.loaded));
+        };
+        let said = self.part(user, &["back-up"], &Value::Null, &mut |_| {})?;
+        Ok(said["copy"].as_str().map(PathBuf::from))
+    }
+
+    fn troubles(&mut self) -> Vec<String> {
+        let embeds = if self.has_embedded { health::Embedding::Leave } else { health::Embedding::Try };
+        let troubles = match self.user {
+            None => health::troubles(self.loaded, embeds),
+            Some(user) => {
+                let input = json!({"embed": embeds == health::Embedding::Try});
+                match self.part(user, &["health"], &input, &mut |_| {}) {
+                    Ok(said) => {
+                        let troubles = said["troubles"].as_array().into_iter().flatten();
+                        troubles.filter_map(Value::as_str).map(str::to_owned).collect()
+                    }
+                    Err(error) => vec![format!("the health could not be looked at: {}", chain(&error))],
+                }
+            }
+        };
+        self.has_embedded |= troubles.is_empty();
+        troubles
+    }
+}

@@ -1,0 +1,148 @@
+//! Updates that nobody has to ask for, where the owner has said so: looked for now and then, installed in the maintenance window.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::error::chain;
+use crate::base::secret::Secret;
+use crate::base::shutdown::Shutdown;
+use crate::update::calendar::{Due, Window, due, wave_of};
+use crate::update::desk::Desk;
+use crate::update::errors::UpdateError;
+use crate::update::fetch::Fetching;
+use crate::update::index::Offer;
+use crate::update::keep::Request;
+use crate::update::ledger::{Ledger, Order, Outcome, Phase};
+
+/// Between two looks; a window is longer.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// What the owner said.
+#[derive(Clone, Debug)]
+pub struct Automatic {
+    pub is_on: bool,
+    /// An index, or another hub; blank for none.
+    pub source: String,
+    pub token: Secret<String>,
+    pub window: Option<Window>,
+    pub waves: u32,
+    /// Chosen by hand instead of by the hub's id.
+    pub wave: Option<u32>,
+    pub wave_interval: Duration,
+    /// What tells this hub from all others.
+    pub id: String,
+}
+
+impl Automatic {
+    pub fn wave(&self) -> u32 {
+        self.wave.unwrap_or_else(|| wave_of(&self.id, self.waves))
+    }
+
+    /// Who asks for `source`: the token is shown to the configured server alone.
+    pub fn fetching(&self, desk: &Desk, source: &str) -> Fetching {
+        let places = desk.places();
+        let token = (source == self.source && !self.token.is_empty()).then(|| self.token.clone());
+        Fetching { folder: places.incoming.clone(), compatible: places.compatible(), token, ..Fetching::default() }
+    }
+
+    pub fn view(&self) -> Value {
+        json!({"on": self.is_on, "source": self.source, "wave": self.wave(), "waves": self.waves})
+    }
+}
+
+/// Whether this machine installs `offer` by itself now.
+fn decide(it: &Automatic, ledger: &Ledger, running: &str, offer: &Offer, (now, minute): (Timestamp, u16)) -> bool {
+    let is_at_rest = matches!(ledger.phase, Phase::Idle | Phase::Confirmed | Phase::RolledBack | Phase::Failed);
+    // What came back once would come back every night.
+    let came_back = ledger.past.iter().any(|past| past.outcome == Outcome::RolledBack && past.version == offer.version);
+    let (Some(window), Some(released_at)) = (it.window, offer.released_at) else { return false };
+    let delay = it.wave_interval.saturating_mul(it.wave());
+    is_at_rest && !came_back && offer.is_newer_than(running) && due(now, minute, released_at, delay, window) == Due::Now
+}
+
+/// Looks and asks until the gateway stops. `minute_of_day` tells the house's own time.
+pub async fn run(
+    it: Automatic,
+    desk: Arc<Desk>,
+    clock: Clock,
+    minute_of_day: impl Fn(Timestamp) -> u16 + Send + 'static,
+    shutdown: Shutdown,
+) {
+    if !it.is_on || it.source.is_empty() || !desk.places().has_slots() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = shutdown.triggered() => return,
+        }
+        let now = clock.now();
+        let minute = minute_of_day(now);
+        // Outside of it there is nothing to do, so that nobody is asked in vain.
+        if !it.window.is_some_and(|window| window.contains(minute)) {
+            continue;
+        }
+        if let Err(error) = look_and_ask(&it, &desk, (now, minute)).await {
+            tracing::info!(error = chain(&error), "No update could be looked for.");
+        }
+    }
+}
+
+async fn look_and_ask(it: &Automatic, desk: &Desk, (now, minute): (Timestamp, u16)) -> Result<(), UpdateError> {
+    let offer = desk.check(it.fetching(desk, &it.source), it.source.clone(), now).await?;
+    if !decide(it, &desk.ledger(), &desk.places().version(), &offer, (now, minute)) {
+        return Ok(());
+    }
+    tracing::info!("A newer version is there, and this is the time for it.");
+    let order = Order { source: it.source.clone(), restart: true, only_newer: true, ..Order::default() };
+    desk.ask(&Request::Install { order })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::update::ledger::Past;
+
+    #[test]
+    fn a_machine_updates_itself_only_when_everything_says_so() {
+        let released = Timestamp::from_millis(1_000_000_000_000);
+        let hour = Duration::from_secs(3600);
+        let it = Automatic {
+            is_on: true,
+            source: "https://x.org/index.json".to_owned(),
+            token: Secret::default(),
+            window: Window::parse("02:00-05:00"),
+            waves: 4,
+            wave: Some(2),
+            wave_interval: hour,
+            id: "kitchen".to_owned(),
+        };
+        let offer = Offer {
+            version: "0.2.0".to_owned(),
+            released_at: Some(released),
+            source: "https://x.org/a.raucb".to_owned(),
+            bytes: None,
+        };
+        let ledger = Ledger::default();
+        let at = |hours: u32, minute: u16| (released.plus(hour * hours), minute);
+        assert!(decide(&it, &ledger, "0.1.0", &offer, at(2, 180)));
+        assert!(!decide(&it, &ledger, "0.1.0", &offer, at(1, 180)), "earlier waves first");
+        assert!(!decide(&it, &ledger, "0.1.0", &offer, at(2, 720)), "not in the middle of the day");
+        assert!(!decide(&it, &ledger, "0.2.0", &offer, at(2, 180)), "it runs already");
+        assert!(!decide(&it, &ledger, "0.3.0", &offer, at(2, 180)), "never back");
+        let busy = Ledger { phase: Phase::AwaitingRestart, ..Ledger::default() };
+        assert!(!decide(&it, &busy, "0.1.0", &offer, at(2, 180)));
+        let past = Past { version: "0.2.0".to_owned(), outcome: Outcome::RolledBack, ..Past::default() };
+        let burnt = Ledger { past: vec![past], ..Ledger::default() };
+        assert!(!decide(&it, &burnt, "0.1.0", &offer, at(2, 180)), "it came back once");
+        let undated = Offer { released_at: None, ..offer.clone() };
+        assert!(!decide(&it, &ledger, "0.1.0", &undated, at(2, 180)));
+        let no_window = Automatic { window: None, ..it.clone() };
+        assert!(!decide(&no_window, &ledger, "0.1.0", &offer, at(2, 180)));
+        let by_id = Automatic { wave: None, ..it };
+        assert!(by_id.wave() < 4);
+    }
+}

@@ -1,0 +1,119 @@
+//! After every start: has this system proved itself, or does the other one get its turn?
+
+use std::time::{Duration, Instant};
+
+use crate::base::clock::Clock;
+use crate::update::counters;
+use crate::update::errors::UpdateError;
+use crate::update::keep::{self, Lasting};
+use crate::update::ledger::{Ledger, Phase};
+use crate::update::machine::{Fact, Step};
+use crate::update::places::Places;
+use crate::update::port::{Hands, Slots};
+use crate::update::watch::{Limits, Look, Verdict, Watch};
+
+/// How long proving may take, and how often it is looked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Times {
+    pub steady: Duration,
+    pub patience: Duration,
+    pub pause: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let (steady, patience) = (Duration::from_secs(60), Duration::from_secs(600));
+        Self { steady, patience, pause: Duration::from_secs(5) }
+    }
+}
+
+pub struct Confirmation<'a> {
+    pub places: &'a Places,
+    pub slots: &'a dyn Slots,
+    pub hands: &'a mut dyn Hands,
+    pub clock: &'a Clock,
+    pub times: Times,
+    /// Hears what is worth a line in the journal.
+    pub tell: &'a mut dyn FnMut(&str),
+}
+
+impl Confirmation<'_> {
+    /// Returns when this system has proved itself, or when the machine is told to start anew.
+    pub fn run(&mut self) -> Result<Ledger, UpdateError> {
+        let started = Instant::now();
+        let before = keep::read_ledger(&self.places.ledger).phase;
+        let (ledger, _) = self.note(|places| Fact::Started(places.here()))?;
+        if ledger.phase == Phase::RolledBack && before != Phase::RolledBack {
+            let why = ledger.reason.clone().unwrap_or_default();
+            (self.tell)(&format!("The machine is back in slot {}: {why}", self.places.here().slot));
+        }
+        let limits = Limits { steady: self.times.steady, patience: self.times.patience };
+        let mut watch = Watch::new(limits, Duration::ZERO);
+        loop {
+            let troubles = self.hands.troubles();
+            let other_may_do_better = !troubles.is_empty() && self.other_may_do_better();
+            match watch.next(&Look { at: started.elapsed(), troubles, other_may_do_better }) {
+                Verdict::LookAgain => {}
+                Verdict::Troubled(why) => {
+                    (self.tell)(&format!("Not well yet: {why}"));
+                    // Whether it can be written now decides nothing.
+                    let _ = self.note(|_| Fact::Troubled(why));
+                }
+                Verdict::NowhereToGo(why) => {
+                    (self.tell)(&format!("This slot is {why}. There is no other to go to; waiting on."));
+                }
+                Verdict::Proved => match self.proved() {
+                    Ok(ledger) => return Ok(ledger),
+                    // RAUC may be busy; the proof does not get worse.
+                    Err(error) => (self.tell)(&format!("Well, but it could not be noted: {}", chain(&error))),
+                },
+                Verdict::Despaired(why) => {
+                    (self.tell)(&format!("This slot is {why}. Starting anew."));
+                    return self.give_up(why);
+                }
+            }
+            std::thread::sleep(self.times.pause);
+        }
+    }
+
+    fn other_may_do_better(&self) -> bool {
+        let other = self.places.here().other_slot;
+        !other.is_empty() && counters::may_start(&self.places.grubenv, &other)
+    }
+
+    fn proved(&mut self) -> Result<Ledger, UpdateError> {
+        self.slots.mark_good()?;
+        keep::write(&self.places.proved(), b"", 0o644, Lasting::No)?;
+        let (ledger, _) = self.note(|places| Fact::Proved(places.here()))?;
+        Ok(ledger)
+    }
+
+    fn give_up(&mut self, why: String) -> Result<Ledger, UpdateError> {
+        // A ledger that cannot be written must not keep a sick system running.
+        let noted = self.note(|_| Fact::Despaired(why));
+        if matches!(noted, Ok((_, Step::Abandon))) {
+            // The boot loader's own counting comes to the same, two starts later.
+            if let Err(error) = self.slots.mark_bad() {
+                (self.tell)(&format!("This slot could not be given up: {}", chain(&error)));
+            }
+        }
+        self.slots.restart()?;
+        noted.map(|(ledger, _)| ledger)
+    }
+
+    /// Takes a fact in while nobody else may change the ledger.
+    fn note(&self, fact: impl FnOnce(&Places) -> Fact) -> Result<(Ledger, Step), UpdateError> {
+        let _lock = keep::lock(&self.places.lock())?;
+        let mut ledger = keep::read_ledger(&self.places.ledger);
+        let before = ledger.clone();
+        let step = ledger.next(fact(self.places), self.clock.now());
+        if ledger != before {
+            keep::write(&self.places.ledger, &ledger.to_bytes(), 0o644, Lasting::Yes)?;
+        }
+        Ok((ledger, step))
+    }
+}
+
+fn chain(error: &UpdateError) -> String {
+    crate::base::error::chain(error)
+}

@@ -1,0 +1,262 @@
+//! The loop around the ledger: does what comes next, as root, and writes down what came of it before the next step.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Clock;
+use crate::base::error::chain;
+use crate::update::errors::UpdateError;
+use crate::update::fetch;
+use crate::update::judge::Refusal;
+use crate::update::keep::{self, Lasting, Request};
+use crate::update::ledger::{Ledger, Order, Phase};
+use crate::update::machine::{Fact, Step};
+use crate::update::places::Places;
+use crate::update::port::{Hands, Slots};
+
+/// Bytes between two words about a download whose length nobody knows.
+const WORD_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How far the step is that is being taken; forgotten when it is over.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    pub phase: Phase,
+    pub percent: Option<u8>,
+    pub bytes: u64,
+    pub bytes_total: Option<u64>,
+    pub words: String,
+    /// Why the last request was not even begun.
+    pub refused: Option<String>,
+}
+
+/// What a driver works with.
+pub struct Driver<'a> {
+    pub places: &'a Places,
+    pub slots: &'a dyn Slots,
+    pub hands: &'a mut dyn Hands,
+    pub clock: &'a Clock,
+    /// Hears of every change of the progress.
+    pub tell: &'a mut dyn FnMut(&Progress),
+}
+
+/// The ledger while nobody else may change it.
+struct Held {
+    ledger: Ledger,
+    _lock: File,
+}
+
+impl Driver<'_> {
+    /// Installs what `order` names; returns when it waits for a restart, or why it does not.
+    pub fn install(&mut self, order: Order) -> Result<Ledger, UpdateError> {
+        self.begin(|driver| {
+            let here = driver.places.here();
+            // Writing over the only system that is known to be good, while the one that runs has not shown that it is.
+            if here.is_other_usable && !driver.places.proved().exists() {
+                return Err(UpdateError::Refused(Refusal::Proving));
+            }
+            Ok(Fact::Asked(order))
+        })
+    }
+
+    /// Goes on with what was under way when the power was cut.
+    pub fn resume(&mut self) -> Result<Ledger, UpdateError> {
+        self.begin(|_| Ok(Fact::Resumed))
+    }
+
+    /// Starts the system that was installed.
+    pub fn restart(&mut self) -> Result<Ledger, UpdateError> {
+        self.begin(|_| Ok(Fact::RestartAsked))
+    }
+
+    /// Goes to the system of the other slot, or takes back what waits for a restart.
+    pub fn roll_back(&mut self) -> Result<Ledger, UpdateError> {
+        self.begin(|driver| Ok(Fact::RollbackAsked(driver.places.here())))
+    }
+
+    /// Does what the gateway asked for, if it did, else what was under way.
+    pub fn apply(&mut self) -> Result<Ledger, UpdateError> {
+        // Taken under the lock, so that a request waits while somebody is at work.
+        let lock = keep::lock(&self.places.lock())?;
+        let request = keep::take_request(&self.places.request());
+        drop(lock);
+        let result = match request {
+            Some(Request::Install { order }) => self.install(order),
+            Some(Request::Restart) => self.restart(),
+            Some(Request::Rollback) => self.roll_back(),
+            None => self.resume(),
+        };
+        if let Err(UpdateError::Refused(refusal)) = &result {
+            self.show(&Progress { refused: Some(refusal.to_string()), ..Progress::default() });
+        }
+        result
+    }
+
+    fn begin(&mut self, fact: impl FnOnce(&Self) -> Result<Fact, UpdateError>) -> Result<Ledger, UpdateError> {
+        if !self.places.has_slots() {
+            return Err(UpdateError::Refused(Refusal::NoRauc));
+        }
+        let lock = keep::lock(&self.places.lock())?;
+        let mut held = Held { ledger: keep::read_ledger(&self.places.ledger), _lock: lock };
+        let fact = fact(self)?;
+        let before = held.ledger.clone();
+        let done = self.drive(&mut held, fact);
+        let _ = fs::remove_file(self.places.progress());
+        done?;
+        match held.ledger {
+            Ledger { phase: Phase::Failed, reason: Some(reason), changed_at, .. }
+                if changed_at != before.changed_at =>
+            {
+                Err(UpdateError::Told(reason))
+            }
+            ledger => Ok(ledger),
+        }
+    }
+
+    fn drive(&mut self, held: &mut Held, fact: Fact) -> Result<(), UpdateError> {
+        let mut step = self.note(held, fact)?;
+        loop {
+            let was = held.ledger.phase;
+            let fact = match step {
+                Step::Rest | Step::Watch => return Ok(()),
+                Step::Refuse(refusal) => return Err(UpdateError::Refused(refusal)),
+                Step::Fetch => self.fetch(&held.ledger).map(|()| Fact::Fetched),
+                Step::Check => self.check(&held.ledger),
+                Step::BackUp => self.back_up(),
+                Step::Install => self.write_slot(),
+                Step::Restart => return self.slots.restart(),
+                Step::SwitchOver => match self.slots.choose_other() {
+                    Ok(()) => return self.slots.restart(),
+                    Err(error) => Err(error),
+                },
+                Step::Stay => return self.slots.choose_this(),
+                Step::Abandon => {
+                    self.slots.mark_bad()?;
+                    return self.slots.restart();
+                }
+            };
+            let fact = fact.unwrap_or_else(|error| Fact::Broke(chain(&error)));
+            step = self.note(held, fact)?;
+            if held.ledger.phase != was {
+                tracing::info!(from = was.name(), to = held.ledger.phase.name(), "An update has come further.");
+            }
+        }
+    }
+
+    /// Takes a fact in and writes the ledger before anything follows from it.
+    fn note(&self, held: &mut Held, fact: Fact) -> Result<Step, UpdateError> {
+        let before = held.ledger.clone();
+        let step = held.ledger.next(fact, self.clock.now());
+        if held.ledger != before {
+            keep::write(&self.places.ledger, &held.ledger.to_bytes(), 0o644, Lasting::Yes)?;
+        }
+        Ok(step)
+    }
+
+    fn fetch(&mut self, ledger: &Ledger) -> Result<(), UpdateError> {
+        let order = ledger.order.clone().unwrap_or_default();
+        let mut shown = Progress { phase: Phase::Fetching, ..Progress::default() };
+        self.show(&shown);
+        let (places, tell) = (self.places, &mut *self.tell);
+        self.hands.fetch(&order, &mut |bytes, total| {
+            let percent = total.filter(|total| *total > 0).map(|total| percent(bytes, total));
+            let is_news = match percent {
+                Some(_) => percent != shown.percent,
+                None => bytes >= shown.bytes + WORD_BYTES,
+            };
+            if is_news {
+                shown = Progress { percent, bytes, bytes_total: total, ..shown.clone() };
+                show(places, tell, &shown);
+            }
+        })
+    }
+
+    fn check(&mut self, ledger: &Ledger) -> Result<Fact, UpdateError> {
+        self.show(&Progress { phase: Phase::Checking, ..Progress::default() });
+        let source = ledger.order.as_ref().map(|order| order.source.clone()).unwrap_or_default();
+        let bundle = self.places.bundle();
+        for folder in [&self.places.incoming, &self.places.store] {
+            let part = fetch::part(folder, &source);
+            if fs::symlink_metadata(&part).is_ok() {
+                let _ = fs::remove_file(self.places.bundle_facts());
+                keep::make_folder(&self.places.store, 0o755)
+                    .and_then(|()| take_over(&part, &bundle))
+                    .map_err(UpdateError::file("take over", &part))?;
+            }
+        }
+        let checked = self.slots.read(&bundle);
+        let facts = match checked {
+            Ok(facts) => facts,
+            Err(error) => {
+                // Nothing that nobody has signed stays where bundles for others lie.
+                let _ = fs::remove_file(&bundle);
+                return Err(error);
+            }
+        };
+        let text = serde_json::to_vec(&facts).expect("invariant: facts are JSON");
+        keep::write(&self.places.bundle_facts(), &text, 0o644, Lasting::Yes)?;
+        Ok(Fact::Checked(facts, self.places.here()))
+    }
+
+    fn back_up(&mut self) -> Result<Fact, UpdateError> {
+        self.show(&Progress { phase: Phase::BackingUp, ..Progress::default() });
+        let copy = self.hands.back_up()?;
+        Ok(Fact::BackedUp(copy.map(|copy| copy.display().to_string())))
+    }
+
+    fn write_slot(&mut self) -> Result<Fact, UpdateError> {
+        let (places, tell) = (self.places, &mut *self.tell);
+        let mut shown = Progress { phase: Phase::Installing, ..Progress::default() };
+        show(places, tell, &shown);
+        self.slots.install(&places.bundle(), &mut |percent, words| {
+            if shown.percent != Some(percent) || shown.words != words {
+                shown = Progress { percent: Some(percent), words: words.to_owned(), ..shown.clone() };
+                show(places, tell, &shown);
+            }
+        })?;
+        Ok(Fact::Installed)
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        show(self.places, self.tell, progress);
+    }
+}
+
+/// Progress is for looking at: whether it can be written decides nothing.
+fn show(places: &Places, tell: &mut dyn FnMut(&Progress), progress: &Progress) {
+    if let Ok(text) = serde_json::to_vec(progress) {
+        let _ = keep::write(&places.progress(), &text, 0o644, Lasting::No);
+    }
+    tell(progress);
+}
+
+fn percent(bytes: u64, total: u64) -> u8 {
+    u8::try_from(bytes.saturating_mul(100) / total).unwrap_or(100).min(100)
+}
+
+/// Makes what another user has brought root's own: the name first, so that nobody else can put something there, then the file.
+fn take_over(from: &Path, to: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(from)?.is_file() {
+        let _ = fs::remove_file(from);
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    fs::rename(from, to)?;
+    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(to)?;
+    let facts = file.metadata()?;
+    if !facts.is_file() || facts.nlink() != 1 {
+        let _ = fs::remove_file(to);
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    if rustix::process::geteuid().is_root() {
+        fchown(&file, Some(0), Some(0))?;
+    }
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.sync_all()?;
+    File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
+}

@@ -1,0 +1,142 @@
+//! Files of updates: written as a whole or not at all, read with a bound and never through a link.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::update::errors::UpdateError;
+use crate::update::judge::Refusal;
+use crate::update::ledger::{Ledger, Order};
+
+/// Of every file here but the bundle.
+const BYTES_MAX: u64 = 64 * 1024;
+
+/// What the gateway, which has no rights, asks of a driver.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "action")]
+pub enum Request {
+    Install {
+        #[serde(flatten)]
+        order: Order,
+    },
+    Restart,
+    Rollback,
+}
+
+pub(super) fn read_ledger(path: &Path) -> Ledger {
+    read(path).map(|bytes| Ledger::parse(&bytes)).unwrap_or_default()
+}
+
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&read(path).ok()?).ok()
+}
+
+/// A short file that is a file.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether what is written must be there after a power cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasting {
+    Yes,
+    No,
+}
+
+/// Writes `bytes` under `path`, with `mode`, so that there is always the old content or the new one.
+pub(super) fn write(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> Result<(), UpdateError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let draft = Path::new(&name);
+    let written = (|| {
+        make_folder(folder, if mode & 0o044 == 0 { 0o700 } else { 0o755 })?;
+        match fs::remove_file(draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(draft)?;
+        file.write_all(bytes)?;
+        if lasting == Lasting::Yes {
+            file.sync_all()?;
+        }
+        fs::rename(draft, path)?;
+        if lasting == Lasting::Yes { File::open(folder)?.sync_all() } else { Ok(()) }
+    })();
+    written.map_err(UpdateError::file("write", path))
+}
+
+/// Makes the folder and those above it, with `mode`, where they are not there.
+pub fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+/// One driver at a time; whoever holds the file holds the lock.
+pub(super) fn lock(path: &Path) -> Result<File, UpdateError> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    make_folder(folder, 0o755).map_err(UpdateError::file("make the folder of", path))?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path);
+    let file = file.map_err(UpdateError::file("open", path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(UpdateError::Refused(Refusal::Busy)),
+        Err(error) => Err(UpdateError::file("lock", path)(error.into())),
+    }
+}
+
+/// Reads the request that the gateway left and takes it away; a file that is none is taken away too.
+pub(super) fn take_request(path: &Path) -> Option<Request> {
+    let request = read_json(path);
+    let _ = fs::remove_file(path);
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_taken_once_and_never_through_a_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("update/request.json");
+        let order = Order { source: "/a.raucb".to_owned(), restart: true, ..Order::default() };
+        let request = Request::Install { order };
+        write(&path, &serde_json::to_vec(&request).expect("JSON"), 0o600, Lasting::Yes).expect("written");
+        assert_eq!(take_request(&path), Some(request));
+        assert_eq!(take_request(&path), None);
+        let secret = folder.path().join("secret");
+        fs::write(&secret, r#"{"action": "restart"}"#).expect("written");
+        std::os::unix::fs::symlink(&secret, &path).expect("a link");
+        assert_eq!(take_request(&path), None);
+        assert!(secret.exists() && !path.exists());
+    }
+
+    #[test]
+    fn one_driver_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run/lock");
+        let first = lock(&path).expect("free");
+        assert!(matches!(lock(&path), Err(UpdateError::Refused(Refusal::Busy))));
+        drop(first);
+        lock(&path).expect("free again");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_request_is_read_or_refused(text in "\\PC{0,80}") {
+            let _ = serde_json::from_str::<Request>(&text);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What is written down about updates: one small file that both systems of a machine read, the older one too.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::base::clock::Timestamp;
+
+/// Of what is written. A file of a later format is read as far as its fields are known.
+pub const FORMAT: u32 = 1;
+/// Outcomes that are remembered.
+const PAST_LEN_MAX: usize = 8;
+/// Of a reason, in characters; what other programs say can be long.
+const REASON_CHARS_MAX: usize = 500;
+
+/// Where an update stands. Fields that are not known are ignored and those that are missing are blank, so that each version of the
+/// program reads what any other has written.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ledger {
+    pub format: u32,
+    pub phase: Phase,
+    /// What was asked for last.
+    pub order: Option<Order>,
+    /// What it turned out to be.
+    pub bundle: Option<Bundle>,
+    /// The slot and version that ran when it was asked for.
+    pub from_slot: String,
+    pub from_version: String,
+    /// The slot that the machine is to come up in.
+    pub to_slot: String,
+    /// The copy of the database from before.
+    pub backup: Option<String>,
+    /// Why the last update failed or was taken back, or what troubles the one that proves itself.
+    pub reason: Option<String>,
+    /// The slot that proved itself last.
+    pub proved_slot: String,
+    pub changed_at: String,
+    /// The newest first.
+    pub past: Vec<Past>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            phase: Phase::Idle,
+            order: None,
+            bundle: None,
+            from_slot: String::new(),
+            from_version: String::new(),
+            to_slot: String::new(),
+            backup: None,
+            reason: None,
+            proved_slot: String::new(),
+            changed_at: String::new(),
+            past: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    #[default]
+    Idle,
+    Fetching,
+    Checking,
+    BackingUp,
+    Installing,
+    AwaitingRestart,
+    Confirming,
+    Confirmed,
+    /// On the way to the other slot because somebody asked for it.
+    GoingBack,
+    RolledBack,
+    Failed,
+}
+
+impl Phase {
+    pub const ALL: [Self; 11] = [
+        Self::Idle,
+        Self::Fetching,
+        Self::Checking,
+        Self::BackingUp,
+        Self::Installing,
+        Self::AwaitingRestart,
+        Self::Confirming,
+        Self::Confirmed,
+        Self::GoingBack,
+        Self::RolledBack,
+        Self::Failed,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Fetching => "fetching",
+            Self::Checking => "checking",
+            Self::BackingUp => "backing_up",
+            Self::Installing => "installing",
+            Self::AwaitingRestart => "awaiting_restart",
+            Self::Confirming => "confirming",
+            Self::Confirmed => "confirmed",
+            Self::GoingBack => "going_back",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// A driver is at work, or would be if the power had not been cut.
+    pub const fn is_working(self) -> bool {
+        matches!(self, Self::Fetching | Self::Checking | Self::BackingUp | Self::Installing)
+    }
+}
+
+/// A phase that a later version has invented is one in which this one has nothing to do.
+impl<'de> Deserialize<'de> for Phase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(Self::ALL.into_iter().find(|phase| phase.name() == name).unwrap_or(Self::Idle))
+    }
+}
+
+/// What somebody asked for. It holds no secret: the file can be read by everybody.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Order {
+    /// An absolute path, or a web address of a bundle, of an index, or of another hub.
+    pub source: String,
+    /// An older version than the one that runs is wanted.
+    pub downgrade: bool,
+    /// Start the new system at once.
+    pub restart: bool,
+    /// The version that runs is not written again; nobody is there to want that.
+    pub only_newer: bool,
+}
+
+impl Order {
+    pub fn is_url(&self) -> bool {
+        is_url(&self.source)
+    }
+}
+
+pub(super) fn is_url(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://")
+}
+
+/// What a bundle says about itself, under its signature.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bundle {
+    pub version: String,
+    /// The kind of board that it is for.
+    pub compatible: String,
+    /// The day of its packages.
+    pub build: String,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Confirmed,
+    RolledBack,
+    #[default]
+    Failed,
+}
+
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match String::deserialize(deserializer)?.as_str() {
+            "confirmed" => Self::Confirmed,
+            "rolled_back" => Self::RolledBack,
+            _ => Self::Failed,
+        })
+    }
+}
+
+/// One update that is over.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Past {
+    pub at: String,
+    pub version: String,
+    pub outcome: Outcome,
+    pub reason: Option<String>,
+}
+
+impl Ledger {
+    /// Reads what any version has written; what is no such file at all counts as nothing written.
+    pub fn parse(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_default()
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("invariant: a ledger is JSON");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase, now: Timestamp) {
+        self.phase = phase;
+        self.changed_at = now.to_rfc3339();
+    }
+
+    /// Ends the update that is under way.
+    pub(super) fn end(&mut self, outcome: Outcome, reason: Option<String>, now: Timestamp) {
+        self.reason = reason.map(|reason| short(&reason));
+        let phase = match outcome {
+            Outcome::Confirmed => Phase::Confirmed,
+            Outcome::RolledBack => Phase::RolledBack,
+            Outcome::Failed => Phase::Failed,
+        };
+        self.enter(phase, now);
+        let version = self.bundle.as_ref().map(|bundle| bundle.version.clone()).unwrap_or_default();
+        self.past.insert(0, Past { at: self.changed_at.clone(), version, outcome, reason: self.reason.clone() });
+        self.past.truncate(PAST_LEN_MAX);
+    }
+}
+
+/// One line that fits on a page.
+pub(super) fn short(reason: &str) -> String {
+    let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().filter(|letter| !letter.is_control()).take(REASON_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_older_program_reads_what_a_newer_one_wrote() {
+        let newer = br#"{"format": 9, "phase": "confirming", "to_slot": "B", "mood": {"good": true}, "order": {"source": "/a", "color": 3},
+            "past": [{"outcome": "admired", "version": "9.0.0", "stars": 5}]}"#;
+        let ledger = Ledger::parse(newer);
+        assert_eq!((ledger.phase, ledger.to_slot.as_str(), ledger.format), (Phase::Confirming, "B", 9));
+        assert_eq!(ledger.order.as_ref().map(|order| order.source.as_str()), Some("/a"));
+        assert_eq!(ledger.past[0].outcome, Outcome::Failed);
+        assert_eq!(Ledger::parse(br#"{"phase": "dreaming"}"#).phase, Phase::Idle);
+        assert_eq!(Ledger::parse(b""), Ledger::default());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_and_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in ".{0,40}", phase in 0..11_usize) {
+            let _ = Ledger::parse(&bytes);
+            let order = Some(Order { source: text.clone(), restart: true, ..Order::default() });
+            let ledger = Ledger { phase: Phase::ALL[phase], order, reason: Some(short(&text)), ..Ledger::default() };
+            prop_assert_eq!(Ledger::parse(&ledger.to_bytes()), ledger);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The update as a state machine without I/O: facts in, the next step out. The caller writes the ledger before it takes the step,
+//! so that whoever reads it after a power cut takes that step again.
+
+use crate::base::clock::Timestamp;
+use crate::update::judge::{Refusal, judge};
+use crate::update::ledger::{Bundle, Ledger, Order, Outcome, Phase, short};
+use crate::update::port::Here;
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fact {
+    /// Somebody wants this update.
+    Asked(Order),
+    /// The driver was started again.
+    Resumed,
+    /// The bundle is here, whole.
+    Fetched,
+    /// RAUC believes its signature, and this is what it says; and this is where we are.
+    Checked(Bundle, Here),
+    /// The database was copied to this file; none where there is none yet.
+    BackedUp(Option<String>),
+    /// The other slot holds the new system and is to be started next.
+    Installed,
+    /// A step could not be taken.
+    Broke(String),
+    /// The machine came up.
+    Started(Here),
+    /// Health checks fail, and for this reason.
+    Troubled(String),
+    /// The system that runs has passed its health checks for long enough and is marked good.
+    Proved(Here),
+    /// It has not within its deadline, and the other slot may do better.
+    Despaired(String),
+    RestartAsked,
+    RollbackAsked(Here),
+}
+
+/// What is to be done next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    Rest,
+    Fetch,
+    Check,
+    BackUp,
+    Install,
+    Restart,
+    /// Look at the health of the system that runs.
+    Watch,
+    /// Give this slot up, so that the boot loader leaves it at once, and start the other one.
+    Abandon,
+    /// Make the other slot the one that is started, and start it.
+    SwitchOver,
+    /// Make the slot that runs the one that is started, as before the update.
+    Stay,
+    Refuse(Refusal),
+}
+
+impl Ledger {
+    /// Takes in what happened at `now`.
+    pub fn next(&mut self, fact: Fact, now: Timestamp) -> Step {
+        match (self.phase, fact) {
+            (_, Fact::Asked(order)) => self.asked(order, now),
+            (phase, Fact::Resumed) => resumed(phase),
+            (Phase::Fetching, Fact::Fetched) => self.go(Phase::Checking, Step::Check, now),
+            (Phase::Checking, Fact::Checked(bundle, here)) => self.checked(bundle, &here, now),
+            (Phase::BackingUp, Fact::BackedUp(copy)) => {
+                self.backup = copy;
+                self.go(Phase::Installing, Step::Install, now)
+            }
+            (Phase::Installing, Fact::Installed) => {
+                let restarts = self.order.as_ref().is_some_and(|order| order.restart);
+                self.go(Phase::AwaitingRestart, if restarts { Step::Restart } else { Step::Rest }, now)
+            }
+            (phase, Fact::Broke(why)) if phase.is_working() || phase == Phase::GoingBack => {
+                self.end(Outcome::Failed, Some(why), now);
+                Step::Rest
+            }
+            (_, Fact::Started(here)) => self.started(&here, now),
+            (Phase::Confirming, Fact::Troubled(why)) => {
+                self.reason = Some(short(&why));
+                Step::Watch
+            }
+            (_, Fact::Proved(here)) => {
+                self.proved_slot = here.slot;
+                if self.phase == Phase::Confirming {
+                    self.end(Outcome::Confirmed, None, now);
+                }
+                Step::Rest
+            }
+            (Phase::Confirming, Fact::Despaired(why)) => {
+                self.reason = Some(short(&why));
+                Step::Abandon
+            }
+            // It has been good before: it may be good again after a start, and the boot loader counts.
+            (_, Fact::Despaired(why)) => {
+                self.reason = Some(short(&why));
+                Step::Restart
+            }
+            (Phase::AwaitingRestart, Fact::RestartAsked) => Step::Restart,
+            (_, Fact::RestartAsked) => Step::Refuse(Refusal::NothingWaits),
+            (_, Fact::RollbackAsked(here)) => self.roll_back(&here, now),
+            // A fact that comes late changes nothing.
+            _ => Step::Rest,
+        }
+    }
+
+    fn go(&mut self, phase: Phase, step: Step, now: Timestamp) -> Step {
+        self.enter(phase, now);
+        step
+    }
+
+    fn asked(&mut self, order: Order, now: Timestamp) -> Step {
+        if self.phase.is_working() {
+            return Step::Refuse(Refusal::Busy);
+        }
+        if matches!(self.phase, Phase::Confirming | Phase::GoingBack) {
+            return Step::Refuse(Refusal::Proving);
+        }
+        let (past, proved_slot) = (std::mem::take(&mut self.past), std::mem::take(&mut self.proved_slot));
+        *self = Self { order: Some(order), past, proved_slot, ..Self::default() };
+        self.go(Phase::Fetching, Step::Fetch, now)
+    }
+
+    fn checked(&mut self, bundle: Bundle, here: &Here, now: Timestamp) -> Step {
+        let order = self.order.clone().unwrap_or_default();
+        let verdict = judge(&bundle, here, &order);
+        self.bundle = Some(bundle);
+        self.from_slot.clone_from(&here.slot);
+        self.from_version.clone_from(&here.version);
+        self.to_slot.clone_from(&here.other_slot);
+        match verdict {
+            Ok(()) => self.go(Phase::BackingUp, Step::BackUp, now),
+            Err(same @ Refusal::Same { .. }) => self.go(Phase::Idle, Step::Refuse(same), now),
+            Err(refusal) => {
+                self.end(Outcome::Failed, Some(refusal.to_string()), now);
+                Step::Rest
+            }
+        }
+    }
+
+    fn started(&mut self, here: &Here, now: Timestamp) -> Step {
+        let is_there = !self.to_slot.is_empty() && here.slot == self.to_slot;
+        match self.phase {
+            // Written and started, and the power was cut before that was written down.
+            Phase::Installing if is_there => self.enter(Phase::Confirming, now),
+            Phase::AwaitingRestart if is_there => self.enter(Phase::Confirming, now),
+            Phase::AwaitingRestart => {
+                let why = "the new system did not start, and the boot loader came back to this one by itself";
+                self.end(Outcome::RolledBack, Some(why.to_owned()), now);
+            }
+            Phase::Confirming if !is_there => {
+                let why = self.reason.take().unwrap_or_else(|| {
+                    "the new system started and was cut off before it had proved itself, again and again".to_owned()
+                });
+                self.end(Outcome::RolledBack, Some(why), now);
+            }
+            Phase::GoingBack if is_there => {
+                self.end(Outcome::RolledBack, Some("as it was asked for".to_owned()), now);
+            }
+            Phase::GoingBack => {
+                let why = format!("the system in slot {} did not start; this one goes on", self.to_slot);
+                self.end(Outcome::Failed, Some(why), now);
+            }
+            Phase::Idle | Phase::Confirmed | Phase::RolledBack | Phase::Failed
+                if !self.proved_slot.is_empty() && self.proved_slot != here.slot =>
+            {
+                let why = self.reason.take().filter(|_| self.phase == Phase::Confirmed);
+                let why = why.unwrap_or_else(|| "it did not start any more".to_owned());
+                let why = format!("the system in slot {} was left: {why}", self.proved_slot);
+                self.bundle = None;
+                self.end(Outcome::RolledBack, Some(why), now);
+            }
+            _ => {}
+        }
+        // Whatever was left was told; it is not told again.
+        if self.phase != Phase::Confirming && !self.proved_slot.is_empty() {
+            self.proved_slot.clone_from(&here.slot);
+        }
+        Step::Watch
+    }
+
+    fn roll_back(&mut self, here: &Here, now: Timestamp) -> Step {
+        if self.phase.is_working() {
+            return Step::Refuse(Refusal::Busy);
+        }
+        if self.phase == Phase::AwaitingRestart {
+            self.end(Outcome::RolledBack, Some("it was taken back before it was started".to_owned()), now);
+            return Step::Stay;
+        }
+        if here.other_slot.is_empty() || !here.is_other_usable {
+            return Step::Refuse(Refusal::NothingBefore);
+        }
+        self.from_slot.clone_from(&here.slot);
+        self.from_version.clone_from(&here.version);
+        self.to_slot.clone_from(&here.other_slot);
+        self.go(Phase::GoingBack, Step::SwitchOver, now)
+    }
+}
+
+/// What was under way is done again: every step can be.
+fn resumed(phase: Phase) -> Step {
+    match phase {
+        Phase::Fetching => Step::Fetch,
+        Phase::Checking => Step::Check,
+        Phase::BackingUp => Step::BackUp,
+        Phase::Installing => Step::Install,
+        Phase::GoingBack => Step::SwitchOver,
+        _ => Step::Rest,
+    }
+}

@@ -1,0 +1,279 @@
+//! The ledger against a model of a machine: two slots, a boot loader that counts, and a power supply that may fail between any two
+//! steps. Whatever happens, the machine ends in a system that works, and the ledger tells the truth about it.
+
+use proptest::prelude::*;
+
+use crate::base::clock::Timestamp;
+use crate::update::ledger::{Bundle, Ledger, Order, Outcome, Phase};
+use crate::update::machine::{Fact, Step};
+use crate::update::port::Here;
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000_000_000);
+const TRIES_MAX: u8 = 3;
+/// Steps in which everything must have come to rest.
+const STEPS_MAX: usize = 200;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Health {
+    Well,
+    /// It starts and never passes its checks.
+    Sick,
+    /// Its kernel panics.
+    Dead,
+    /// Half written.
+    Torn,
+}
+
+/// What happens at a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Luck {
+    Good,
+    /// The power is cut before the step, and before what it led to was written.
+    CutBefore,
+    /// The step was taken, and the power is cut before that was written.
+    CutAfter,
+    /// The step fails.
+    Fails,
+}
+
+struct World {
+    /// On the disk.
+    ledger: Ledger,
+    slots: [Health; 2],
+    allowed: [bool; 2],
+    tries: [u8; 2],
+    first: usize,
+    booted: usize,
+    coming: Health,
+    installs: usize,
+}
+
+impl World {
+    fn new(coming: Health) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            slots: [Health::Well, Health::Torn],
+            allowed: [true, false],
+            tries: [0; 2],
+            first: 0,
+            booted: 0,
+            coming,
+            installs: 0,
+        }
+    }
+
+    fn here(&self) -> Here {
+        let other = 1 - self.booted;
+        Here {
+            compatible: "x".to_owned(),
+            version: "0.1.0".to_owned(),
+            slot: name(self.booted),
+            other_slot: name(other),
+            is_other_usable: self.allowed[other] && self.tries[other] < TRIES_MAX,
+        }
+    }
+
+    /// As `image/grub/grub.cfg` does it.
+    fn boot(&mut self) {
+        loop {
+            let order = [self.first, 1 - self.first];
+            let found = order.into_iter().find(|slot| self.allowed[*slot] && self.tries[*slot] < TRIES_MAX);
+            let Some(slot) = found else {
+                self.allowed = [true; 2];
+                self.tries = [0; 2];
+                continue;
+            };
+            self.tries[slot] += 1;
+            assert!(self.slots[slot] != Health::Torn, "a half-written slot is started");
+            if self.slots[slot] != Health::Dead {
+                self.booted = slot;
+                return;
+            }
+        }
+    }
+
+    /// From the start of the machine to the next step that is left to do.
+    fn start(&mut self) -> Step {
+        self.boot();
+        loop {
+            assert_eq!(self.ledger.next(Fact::Started(self.here()), NOW), Step::Watch);
+            if self.slots[self.booted] == Health::Well {
+                self.tries[self.booted] = 0;
+                self.allowed[self.booted] = true;
+                let here = self.here();
+                self.ledger.next(Fact::Proved(here), NOW);
+                return self.ledger.next(Fact::Resumed, NOW);
+            }
+            assert!(self.here().is_other_usable, "a sick system with nowhere to go");
+            if self.ledger.next(Fact::Despaired("the doors are shut".to_owned()), NOW) == Step::Abandon {
+                self.allowed[self.booted] = false;
+            }
+            self.boot();
+        }
+    }
+
+    /// What a step does to the machine; the fact that comes of it.
+    fn take(&mut self, step: &Step) -> Option<Fact> {
+        let other = 1 - self.booted;
+        match step {
+            Step::Fetch => Some(Fact::Fetched),
+            Step::Check => {
+                let bundle = Bundle { compatible: "x".to_owned(), version: "0.2.0".to_owned(), ..Bundle::default() };
+                Some(Fact::Checked(bundle, self.here()))
+            }
+            Step::BackUp => Some(Fact::BackedUp(None)),
+            Step::Install => {
+                assert_eq!(self.slots[self.booted], Health::Well, "an update over the only system that works");
+                self.installs += 1;
+                self.slots[other] = self.coming;
+                (self.allowed[other], self.tries[other], self.first) = (true, 0, other);
+                Some(Fact::Installed)
+            }
+            Step::SwitchOver => {
+                (self.allowed[other], self.tries[other], self.first) = (true, 0, other);
+                None
+            }
+            Step::Stay => {
+                self.first = self.booted;
+                Some(Fact::Resumed)
+            }
+            _ => None,
+        }
+    }
+
+    /// An interrupted write leaves half a system, which RAUC has forbidden before.
+    fn tear(&mut self, step: &Step) {
+        if *step == Step::Install {
+            let other = 1 - self.booted;
+            self.slots[other] = Health::Torn;
+            self.allowed[other] = false;
+        }
+    }
+
+    fn run(&mut self, first: Fact, luck: &[Luck]) {
+        let mut luck = luck.iter().copied();
+        let mut step = self.ledger.next(first, NOW);
+        for _ in 0..STEPS_MAX {
+            step = match (luck.next().unwrap_or(Luck::Good), step) {
+                (_, Step::Rest | Step::Refuse(_)) => return,
+                (_, Step::Restart) => self.start(),
+                (Luck::CutBefore, step) => {
+                    self.tear(&step);
+                    self.start()
+                }
+                (Luck::CutAfter, step) => {
+                    self.take(&step);
+                    self.start()
+                }
+                (Luck::Fails, step) => {
+                    self.tear(&step);
+                    self.ledger.next(Fact::Broke("it did not work".to_owned()), NOW)
+                }
+                (Luck::Good, step) => match self.take(&step) {
+                    Some(fact) => self.ledger.next(fact, NOW),
+                    None => self.start(),
+                },
+            };
+            // What another program reads is what was meant.
+            assert_eq!(Ledger::parse(&self.ledger.to_bytes()), self.ledger);
+        }
+        panic!("it never comes to rest: {:?}", self.ledger);
+    }
+
+    fn check(&self) {
+        assert_eq!(self.slots[self.booted], Health::Well, "{:?}", self.ledger);
+        assert!(!self.ledger.phase.is_working(), "{:?}", self.ledger);
+        match self.ledger.phase {
+            Phase::Confirmed => assert_eq!(self.coming, Health::Well),
+            Phase::RolledBack | Phase::Failed => {
+                assert!(self.ledger.reason.as_ref().is_some_and(|reason| !reason.is_empty()));
+            }
+            Phase::AwaitingRestart => assert_eq!(self.slots[1 - self.booted], self.coming),
+            _ => {}
+        }
+        let outcomes = self.ledger.past.iter().filter(|past| past.outcome == Outcome::Confirmed).count();
+        assert!(outcomes <= self.installs, "{:?}", self.ledger);
+    }
+}
+
+fn name(slot: usize) -> String {
+    ["A", "B"][slot].to_owned()
+}
+
+fn order(restart: bool) -> Fact {
+    Fact::Asked(Order { source: "/x.raucb".to_owned(), restart, ..Order::default() })
+}
+
+fn luck() -> impl Strategy<Value = Vec<Luck>> {
+    let one = prop_oneof![4 => Just(Luck::Good), 1 => Just(Luck::CutBefore), 1 => Just(Luck::CutAfter), 1 => Just(Luck::Fails)];
+    proptest::collection::vec(one, 0..12)
+}
+
+proptest! {
+    #[test]
+    fn an_update_ends_in_a_system_that_works(coming in prop_oneof![Just(Health::Well), Just(Health::Sick), Just(Health::Dead)],
+        restart in any::<bool>(), first in luck(), second in luck(), goes_back in any::<bool>()) {
+        let mut world = World::new(coming);
+        world.run(order(restart), &first);
+        world.check();
+        world.run(Fact::RestartAsked, &second);
+        world.check();
+        if goes_back {
+            let here = world.here();
+            world.run(Fact::RollbackAsked(here), &second);
+            world.check();
+        }
+        world.run(order(true), &first);
+        world.check();
+    }
+}
+
+#[test]
+fn a_good_update_is_confirmed_and_a_bad_one_comes_back_with_its_reason() {
+    let check = |coming: Health, phase: Phase, part: &str| {
+        let mut world = World::new(coming);
+        world.run(order(false), &[]);
+        assert_eq!(world.ledger.phase, Phase::AwaitingRestart);
+        world.run(Fact::RestartAsked, &[]);
+        assert_eq!(world.ledger.phase, phase);
+        let reason = world.ledger.reason.clone().unwrap_or_default();
+        assert!(reason.contains(part), "{reason}");
+        assert_eq!(world.ledger.past[0].version, "0.2.0");
+    };
+    check(Health::Well, Phase::Confirmed, "");
+    check(Health::Sick, Phase::RolledBack, "doors are shut");
+    check(Health::Dead, Phase::RolledBack, "did not start");
+}
+
+#[test]
+fn whoever_asks_at_the_wrong_time_is_told() {
+    let refusal = |ledger: &mut Ledger, fact: Fact| match ledger.next(fact, NOW) {
+        Step::Refuse(refusal) => refusal.to_string(),
+        step => panic!("{step:?}"),
+    };
+    let here = World::new(Health::Well).here();
+    for phase in Phase::ALL.into_iter().filter(|phase| phase.is_working()) {
+        let mut ledger = Ledger { phase, ..Ledger::default() };
+        assert!(refusal(&mut ledger, order(false)).contains("under way"));
+        assert!(refusal(&mut ledger, Fact::RollbackAsked(here.clone())).contains("under way"));
+    }
+    let mut ledger = Ledger { phase: Phase::Confirming, ..Ledger::default() };
+    assert!(refusal(&mut ledger, order(false)).contains("proving itself"));
+    let mut ledger = Ledger::default();
+    assert!(refusal(&mut ledger, Fact::RestartAsked).contains("install one first"));
+    assert!(refusal(&mut ledger, Fact::RollbackAsked(here)).contains("nothing to go back to"));
+}
+
+#[test]
+fn a_confirmed_system_that_stops_starting_is_told_once() {
+    let mut world = World::new(Health::Well);
+    world.run(order(true), &[]);
+    assert_eq!((world.ledger.phase, world.booted), (Phase::Confirmed, 1));
+    world.slots[1] = Health::Dead;
+    world.start();
+    assert_eq!((world.ledger.phase, world.booted), (Phase::RolledBack, 0));
+    assert!(world.ledger.reason.as_ref().is_some_and(|reason| reason.contains("slot B")));
+    let told = world.ledger.clone();
+    world.start();
+    assert_eq!(world.ledger.past, told.past);
+}

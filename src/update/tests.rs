@@ -1,0 +1,323 @@
+//! A driver with pretend slots and hands: what it does, what it refuses, and what it leaves on the disk.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::base::clock::Clock;
+use crate::update::confirm::{Confirmation, Times};
+use crate::update::driver::{Driver, Progress};
+use crate::update::errors::UpdateError;
+use crate::update::fetch::{self, Fetching};
+use crate::update::ledger::{Bundle, Ledger, Order, Outcome, Phase};
+use crate::update::places::Places;
+use crate::update::port::{Hands, Slots};
+use crate::update::{Desk, Request, keep};
+
+/// A bundle is what it says about itself, with the two ends of a real one.
+fn bundle(compatible: &str, version: &str) -> Vec<u8> {
+    let mut bytes = format!("hsqs{compatible}\n{version}\n").into_bytes();
+    bytes.extend([0x30, 1]);
+    bytes.extend(2_u64.to_be_bytes());
+    bytes
+}
+
+#[derive(Default)]
+struct PretendSlots {
+    calls: RefCell<Vec<&'static str>>,
+    fails: Option<&'static str>,
+}
+
+impl PretendSlots {
+    fn called(&self, name: &'static str) -> Result<(), UpdateError> {
+        self.calls.borrow_mut().push(name);
+        match self.fails {
+            Some(fails) if fails == name => Err(UpdateError::Install { said: "the disk is worn out".to_owned() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Slots for PretendSlots {
+    fn read(&self, bundle: &Path) -> Result<Bundle, UpdateError> {
+        let bytes = crate::update::shape::check(bundle)?;
+        let text = String::from_utf8_lossy(&fs::read(bundle).expect("a bundle")).into_owned();
+        let mut lines = text.trim_start_matches("hsqs").lines().map(str::to_owned);
+        let (compatible, version) = (lines.next().expect("a kind"), lines.next().expect("a version"));
+        if version == "unsigned" {
+            return Err(UpdateError::Signature { said: "signature verification failed".to_owned() });
+        }
+        Ok(Bundle { compatible, version, bytes, ..Bundle::default() })
+    }
+
+    fn install(&self, _: &Path, tell: &mut dyn FnMut(u8, &str)) -> Result<(), UpdateError> {
+        tell(20, "Checking bundle");
+        self.called("install")
+    }
+
+    fn mark_good(&self) -> Result<(), UpdateError> {
+        self.called("mark_good")
+    }
+
+    fn mark_bad(&self) -> Result<(), UpdateError> {
+        self.called("mark_bad")
+    }
+
+    fn choose_other(&self) -> Result<(), UpdateError> {
+        self.called("choose_other")
+    }
+
+    fn choose_this(&self) -> Result<(), UpdateError> {
+        self.called("choose_this")
+    }
+
+    fn restart(&self) -> Result<(), UpdateError> {
+        self.called("restart")
+    }
+}
+
+struct PretendHands {
+    fetching: Fetching,
+    troubles: Vec<String>,
+}
+
+impl Hands for PretendHands {
+    fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), UpdateError> {
+        fetch::bring(&self.fetching, order, tell)
+    }
+
+    fn back_up(&mut self) -> Result<Option<PathBuf>, UpdateError> {
+        Ok(Some(PathBuf::from("/backups/before.db")))
+    }
+
+    fn troubles(&mut self) -> Vec<String> {
+        self.troubles.clone()
+    }
+}
+
+struct House {
+    folder: tempfile::TempDir,
+    places: Places,
+    slots: PretendSlots,
+    hands: PretendHands,
+    told: Vec<Progress>,
+}
+
+impl House {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let places = Places::new(&folder.path().join("home"), folder.path());
+        let write = |path: &Path, text: &str| {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        write(
+            &places.rauc_config,
+            "[system]\ncompatible=kafclaw-x\n[slot.rootfs.0]\nbootname=A\n[slot.rootfs.1]\nbootname=B\n",
+        );
+        write(&places.os_release, "NAME=x\nIMAGE_VERSION=0.2.0\n");
+        write(&places.proved(), "");
+        let fetching = Fetching { folder: places.incoming.clone(), ..Fetching::default() };
+        let hands = PretendHands { fetching, troubles: Vec::new() };
+        let house = Self { folder, places, slots: PretendSlots::default(), hands, told: Vec::new() };
+        house.runs("A");
+        house.counters("B_OK=1\nB_TRY=0");
+        house
+    }
+
+    fn runs(&self, slot: &str) {
+        let path = &self.places.cmdline;
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, format!("quiet rauc.slot={slot} ro\n")).expect("written");
+    }
+
+    fn counters(&self, lines: &str) {
+        let path = &self.places.grubenv;
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, format!("# GRUB Environment Block\n{lines}\n####")).expect("written");
+    }
+
+    fn driver<T>(&mut self, run: impl FnOnce(&mut Driver<'_>) -> T) -> T {
+        let told = &mut self.told;
+        let mut driver = Driver {
+            places: &self.places,
+            slots: &self.slots,
+            hands: &mut self.hands,
+            clock: &Clock::System,
+            tell: &mut |progress| told.push(progress.clone()),
+        };
+        run(&mut driver)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> Order {
+        let path = self.folder.path().join(name);
+        fs::write(&path, bytes).expect("written");
+        Order { source: path.display().to_string(), ..Order::default() }
+    }
+
+    fn confirm(&mut self) -> Result<Ledger, UpdateError> {
+        let times = Times { steady: Duration::ZERO, patience: Duration::ZERO, pause: Duration::from_millis(1) };
+        let mut confirmation = Confirmation {
+            places: &self.places,
+            slots: &self.slots,
+            hands: &mut self.hands,
+            clock: &Clock::System,
+            times,
+            tell: &mut |_| {},
+        };
+        confirmation.run()
+    }
+
+    fn ledger(&self) -> Ledger {
+        keep::read_ledger(&self.places.ledger)
+    }
+
+    fn calls(&self) -> Vec<&'static str> {
+        self.slots.calls.take()
+    }
+}
+
+#[test]
+fn an_update_is_installed_started_and_confirmed() {
+    let mut house = House::new();
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    let ledger = house.driver(|driver| driver.install(order)).expect("installed");
+    assert_eq!((ledger.phase, ledger.to_slot.as_str()), (Phase::AwaitingRestart, "B"));
+    assert_eq!(ledger.backup.as_deref(), Some("/backups/before.db"));
+    assert_eq!(house.calls(), ["install"]);
+    let percents: Vec<(Phase, Option<u8>)> = house.told.iter().map(|told| (told.phase, told.percent)).collect();
+    assert!(percents.contains(&(Phase::Fetching, Some(100))) && percents.contains(&(Phase::Installing, Some(20))));
+    assert!(!house.places.progress().exists(), "what is over is not shown any more");
+    let served = Desk::new(house.places.clone()).index().expect("other hubs may have it");
+    assert_eq!((served.version.as_str(), served.kinds().as_str()), ("0.3.0", "kafclaw-x"));
+
+    house.driver(|driver| driver.restart()).expect("restarts");
+    assert_eq!(house.calls(), ["restart"]);
+    house.runs("B");
+    let ledger = house.confirm().expect("confirmed");
+    assert_eq!((ledger.phase, ledger.past[0].outcome), (Phase::Confirmed, Outcome::Confirmed));
+    assert_eq!(house.calls(), ["mark_good"]);
+    let ledger = house.confirm().expect("each start proves itself again");
+    assert_eq!((ledger.past.len(), house.calls()), (1, vec!["mark_good"]));
+}
+
+#[test]
+fn a_system_that_is_not_well_is_given_up_and_the_reason_survives() {
+    let mut house = House::new();
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    house.driver(|driver| driver.install(order)).expect("installed");
+    house.runs("B");
+    house.counters("A_OK=1\nA_TRY=0");
+    house.hands.troubles = vec!["the doors do not answer".to_owned()];
+    house.confirm().expect("given up");
+    assert_eq!(house.calls(), ["install", "mark_bad", "restart"]);
+    house.runs("A");
+    house.hands.troubles.clear();
+    let ledger = house.confirm().expect("the old one is well");
+    assert_eq!(ledger.phase, Phase::RolledBack);
+    assert!(house.ledger().reason.is_some_and(|reason| reason.contains("the doors do not answer")));
+}
+
+#[test]
+fn every_no_is_a_sentence_and_changes_no_slot() {
+    let check = |bytes: &[u8], order: &dyn Fn(Order) -> Order, part: &str| {
+        let mut house = House::new();
+        let order = order(house.file("new.raucb", bytes));
+        let error = house.driver(|driver| driver.install(order)).expect_err(part).to_string();
+        assert!(error.contains(part), "{error}");
+        assert_eq!((house.calls(), house.ledger().phase), (vec![], Phase::Failed));
+        assert!(house.ledger().reason.is_some_and(|reason| reason.contains(part)));
+    };
+    let same = |order| order;
+    check(&bundle("kafclaw-x", "0.1.0"), &same, "--downgrade");
+    check(&bundle("kafclaw-y", "0.3.0"), &same, "this machine is kafclaw-x");
+    check(&bundle("kafclaw-x", "unsigned"), &same, "has signed");
+    check(&bundle("kafclaw-x", "0.3.0")[..20], &same, "cut off");
+    check(b"PK a zip file, which is no update at all", &same, "is no update");
+    check(b"", &|order| Order { source: "/nonexistent/new.raucb".to_owned(), ..order }, "could not read");
+    check(b"", &|order| Order { source: "http://me:secret@x/".to_owned(), ..order }, "without a password");
+    check(b"", &|order| Order { source: "http://127.0.0.1:1/x.raucb".to_owned(), ..order }, "could not get the update");
+}
+
+#[test]
+fn a_downgrade_that_is_wanted_is_done() {
+    let mut house = House::new();
+    let order = Order { downgrade: true, ..house.file("old.raucb", &bundle("kafclaw-x", "0.1.0")) };
+    assert!(house.driver(|driver| driver.install(order)).is_ok());
+}
+
+#[test]
+fn what_the_power_cut_is_gone_on_from() {
+    for phase in Phase::ALL.into_iter().filter(|phase| phase.is_working()) {
+        let mut house = House::new();
+        let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+        house.driver(|driver| driver.install(order.clone())).expect("installed");
+        // As if the power had been cut then: the bundle is in the store, or it has to be brought again.
+        let ledger = Ledger { phase, ..house.ledger() };
+        fs::write(&house.places.ledger, ledger.to_bytes()).expect("written");
+        let ledger = house.driver(|driver| driver.resume()).expect("gone on from");
+        assert_eq!(ledger.phase, Phase::AwaitingRestart, "{phase:?}");
+        assert_eq!(house.calls(), ["install", "install"]);
+    }
+}
+
+#[test]
+fn a_slot_that_cannot_be_written_is_told() {
+    let mut house = House::new();
+    house.slots.fails = Some("install");
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    let error = house.driver(|driver| driver.install(order)).expect_err("worn out").to_string();
+    assert!(error.contains("the disk is worn out") && error.contains("journalctl -u rauc"), "{error}");
+}
+
+#[test]
+fn nobody_writes_over_the_other_slot_before_this_one_has_proved_itself() {
+    let mut house = House::new();
+    fs::remove_file(house.places.proved()).expect("removed");
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    let error = house.driver(|driver| driver.install(order.clone())).expect_err("too early").to_string();
+    assert!(error.contains("proving itself"), "{error}");
+    // Nothing is lost where the other one is no good.
+    house.counters("B_OK=0\nB_TRY=0");
+    assert!(house.driver(|driver| driver.install(order)).is_ok());
+}
+
+#[test]
+fn a_machine_without_slots_says_so() {
+    let mut house = House::new();
+    fs::remove_file(&house.places.rauc_config).expect("removed");
+    let error = house.driver(|driver| driver.install(Order::default())).expect_err("no RAUC").to_string();
+    assert!(error.contains("no second system"), "{error}");
+    let desk = Desk::new(house.places.clone());
+    assert_eq!(desk.view()["supported"], false);
+    assert!(desk.ask(&Request::Restart).is_err());
+}
+
+#[test]
+fn what_the_gateway_asks_for_is_done_once() {
+    let mut house = House::new();
+    let desk = Desk::new(house.places.clone());
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    desk.ask(&Request::Install { order: order.clone() }).expect("asked");
+    assert!(desk.ask(&Request::Install { order }).expect_err("twice").to_string().contains("under way"));
+    assert_eq!(desk.view()["requested"], true);
+    house.driver(|driver| driver.apply()).expect("done");
+    assert_eq!(house.calls(), ["install"]);
+    house.driver(|driver| driver.apply()).expect("nothing left");
+    assert_eq!(house.calls(), [""; 0]);
+    let view = desk.view();
+    assert_eq!((&view["phase"], &view["bundle"]["version"]), (&"awaiting_restart".into(), &"0.3.0".into()));
+    desk.ask(&Request::Restart).expect("asked");
+    house.driver(|driver| driver.apply()).expect("restarts");
+    assert_eq!(house.calls(), ["restart"]);
+    desk.ask(&Request::Rollback).expect("asked");
+    house.driver(|driver| driver.apply()).expect("taken back");
+    assert_eq!((house.calls(), house.ledger().phase), (vec!["choose_this"], Phase::RolledBack));
+    assert!(desk.ask(&Request::Restart).expect_err("nothing waits").to_string().contains("install one first"));
+    desk.ask(&Request::Rollback).expect("asked");
+    house.driver(|driver| driver.apply()).expect("to the other one");
+    assert_eq!((house.calls(), house.ledger().phase), (vec!["choose_other", "restart"], Phase::GoingBack));
+    house.runs("B");
+    assert_eq!(house.confirm().expect("there").phase, Phase::RolledBack);
+}
