@@ -15,3 +15,12 @@ rm -f "$OUT/$NAME.raucb"
 keyring=$(update_keyring)
 rauc bundle --mksquashfs-args="-comp zstd -Xcompression-level 12 -b 256k" --cert="${KAFCLAW_UPDATE_CERT:-$CACHE/keys/update.pem}" --key="${KAFCLAW_UPDATE_KEY:-$CACHE/keys/update.key}" \
     --keyring="$keyring" "$bundle" "$OUT/$NAME.raucb" >&2
+# The index that hubs ask for newer versions; its name stays, so that its address does. Waves of automatic updates count from the day in
+# it: whoever publishes an update later than it was built says when (KAFCLAW_RELEASED_AT, such as 2026-11-21T12:00:00Z).
+cat >"$OUT/$PRODUCT-$BOARD.json" <<END
+{
+    "version": "$VERSION",
+    "released_at": "${KAFCLAW_RELEASED_AT:-$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)}",
+    "bundles": [{"compatible": "$COMPATIBLE", "url": "$NAME.raucb", "bytes": $(stat -c %s "$OUT/$NAME.raucb")}]
+}
+END
