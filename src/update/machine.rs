@@ -161,8 +161,9 @@ impl Ledger {
                 let why = format!("the system in slot {} did not start; this one goes on", self.to_slot);
                 self.end(Outcome::Failed, Some(why), now);
             }
+            // A slot that may still be started was left by somebody's hand, not by the boot loader.
             Phase::Idle | Phase::Confirmed | Phase::RolledBack | Phase::Failed
-                if !self.proved_slot.is_empty() && self.proved_slot != here.slot =>
+                if !self.proved_slot.is_empty() && self.proved_slot != here.slot && !here.is_other_usable =>
             {
                 let why = self.reason.take().filter(|_| self.phase == Phase::Confirmed);
                 let why = why.unwrap_or_else(|| "it did not start any more".to_owned());

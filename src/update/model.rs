@@ -277,3 +277,13 @@ fn a_confirmed_system_that_stops_starting_is_told_once() {
     world.start();
     assert_eq!(world.ledger.past, told.past);
 }
+
+#[test]
+fn a_slot_that_somebody_chose_by_hand_is_nothing_to_tell() {
+    let mut world = World::new(Health::Well);
+    world.start();
+    // As `rauc install` does it.
+    (world.slots[1], world.allowed[1], world.first) = (Health::Well, true, 1);
+    world.start();
+    assert_eq!((world.ledger.phase, world.booted, world.ledger.past.len()), (Phase::Idle, 1, 0));
+}
