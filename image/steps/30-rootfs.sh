@@ -37,7 +37,6 @@ install -D -m 755 "${KAFCLAW_BINARY:-$REPO/target/dist/kafclaw}" "$root/usr/bin/
 install -D -m 644 "$(onnxruntime_for aarch64)" "$root/usr/lib/kafclaw/libonnxruntime.so"
 mkdir -p "$root/usr/share/kafclaw"
 overlay "$REPO/models" "$root/usr/share/kafclaw/models"
-rm -rf "$root/usr/share/kafclaw/models/golden"
 install -m 644 "$REPO/LICENSE" "$root/usr/share/kafclaw/LICENSE"
 if [ "$WORKER" = cuda ]; then
     worker=${KAFCLAW_WORKER:-$REPO/target/dist/worker-cuda}

@@ -43,13 +43,14 @@ fn failed_units(text: &str) -> Finding {
 }
 
 pub(super) async fn slots() -> Finding {
-    match printed("rauc", &["status", "--output-format=json"]).await {
+    match printed("rauc", &["status", "--detailed", "--output-format=json"]).await {
         Some(text) => slot_states(&text),
         None => Finding::skip("slots", "this system has no second one to fall back to"),
     }
 }
 
-/// `rauc status --output-format=json` (RAUC's manual, "Status"): `booted` and a list of objects with one slot each.
+/// `rauc status --detailed --output-format=json` (RAUC's manual, "Status"): `booted` and a list of objects with one slot each. A slot
+/// that nothing was ever installed to cannot be started, which is how every new device is.
 fn slot_states(text: &str) -> Finding {
     let Ok(status) = serde_json::from_str::<Value>(text) else {
         return Finding::fail("slots", "RAUC answers in words that are not known", "`rauc status` shows them");
@@ -59,7 +60,11 @@ fn slot_states(text: &str) -> Finding {
     let (mut told, mut bad) = (Vec::new(), Vec::new());
     for (_, slot) in slots.flatten() {
         let Some(name) = slot["bootname"].as_str() else { continue };
-        let state = slot["boot_status"].as_str().unwrap_or("?");
+        let is_empty = slot["state"] != "booted" && slot["slot_status"]["bundle"]["version"].is_null();
+        let state = match slot["boot_status"].as_str().unwrap_or("?") {
+            "bad" if is_empty => "empty",
+            state => state,
+        };
         told.push(format!("{name} {state}"));
         if state == "bad" {
             bad.push(name);
@@ -89,15 +94,19 @@ mod tests {
 
     #[test]
     fn slots_are_good_or_bad() {
-        let status = |other: &str| {
+        let status = |other: &str, version: &str| {
             format!(
                 r#"{{"compatible": "kafclaw", "booted": "A", "slots": [
-                    {{"rootfs.0": {{"class": "rootfs", "bootname": "A", "state": "booted", "boot_status": "good"}}}},
-                    {{"rootfs.1": {{"class": "rootfs", "bootname": "B", "state": "inactive", "boot_status": "{other}"}}}}]}}"#
+                    {{"rootfs.0": {{"bootname": "A", "state": "booted", "boot_status": "good",
+                        "slot_status": {{"bundle": {{"compatible": null}}}}}}}},
+                    {{"rootfs.1": {{"bootname": "B", "state": "inactive", "boot_status": "{other}",
+                        "slot_status": {{"bundle": {{"compatible": "kafclaw", "version": {version}}}}}}}}}]}}"#
             )
         };
-        assert_eq!(slot_states(&status("good")).detail, "A runs; A good, B good");
-        assert_eq!(slot_states(&status("bad")).verdict, Verdict::Fail);
+        assert_eq!(slot_states(&status("good", "\"0.2.0\"")).detail, "A runs; A good, B good");
+        assert_eq!(slot_states(&status("bad", "\"0.2.0\"")).verdict, Verdict::Fail);
+        let new = slot_states(&status("bad", "null"));
+        assert_eq!((new.verdict, new.detail.as_str()), (Verdict::Pass, "A runs; A good, B empty"));
         assert_eq!(slot_states("slots? none").verdict, Verdict::Fail);
     }
 }
