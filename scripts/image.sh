@@ -2,7 +2,7 @@
 # Builds the disk image of a board, for who flashes one: `image.sh <board>`, out of image/ and board/<board>/, into target/image/.
 # Boards whose vendor must be asked need `--vendor FILE`, the archive that the vendor's own page gives out, `--sha256 SUM` as it stands
 # there, and, once its licence was read, `--accept-license`. `--only STEP` does one step again. The same inputs make the same image; what takes long is kept
-# in the user's cache by the hash of its inputs. Runs as root, or as anybody where fakeroot and user namespaces work.
+# in the user's cache by the hash of its inputs. Runs as root, or as anybody who has subordinate ids and user namespaces.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -49,6 +49,13 @@ umask 022
 
 need_image
 mkdir -p "$CACHE" "$WORK" "$OUT"
+# Files of an image belong to many: who is not root works where these may be given. mmdebstrap makes such a place for itself.
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+    as_root='unshare --map-root-user --map-auto'
+    # shellcheck disable=SC2086 # Words.
+    $as_root true || { say "Please run this as root, or let $(id -un) have subordinate ids (/etc/subuid, /etc/subgid) and user namespaces."; exit 1; }
+fi
 total=$(find image/steps -name '[0-9]*' | wc -l)
 number=0
 for step in image/steps/[0-9]*; do
@@ -56,7 +63,11 @@ for step in image/steps/[0-9]*; do
     [ -z "$ONLY" ] || [ "${step##*/}" = "$ONLY" ] || continue
     say "$number/$total $(sed -n '2s/^# //p' "$step")"
     started=$(date +%s)
-    "$step"
+    case $step in
+    */10-*) "$step" ;;
+    # shellcheck disable=SC2086 # Words.
+    *) $as_root "$step" ;;
+    esac
     say "      $(($(date +%s) - started)) s"
 done
 [ -n "$ONLY" ] || ls -l "$OUT/$NAME"* >&2

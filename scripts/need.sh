@@ -108,7 +108,8 @@ need_image() {
         systemd-sysusers:systemd openssl:openssl python3:python3; do
         has "${pair%:*}" || missing="$missing ${pair#*:}"
     done
-    [ "$(id -u)" -eq 0 ] || has fakeroot || missing="$missing fakeroot uidmap"
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+    [ "$(id -u)" -eq 0 ] || has newuidmap || missing="$missing uidmap"
     # shellcheck disable=SC2086 # A list of words.
     [ -z "$missing" ] || install_packages $missing
 }
@@ -167,9 +168,35 @@ need_onnxruntime() {
     rm -rf "$place.new"
 }
 
-# Cables that tests pull.
+# Cables that tests pull, which are network namespaces. `with_cables` runs a command where they may be laid: here, or, for who may not, as root of
+# a network of its own, from which nothing leads out.
 need_cables() {
     has ip || install_packages iproute2
+    probe=kafclaw-probe-$$
+    if ip netns add $probe 2>/dev/null; then
+        ip netns del $probe
+        may_lay_cables=yes
+        return
+    fi
+    may_lay_cables=
+    with_cables true || { say "Some tests pull network cables. Please run this as root, or where user and network namespaces are allowed."; exit 1; }
+}
+
+with_cables() {
+    if [ -n "$may_lay_cables" ]; then
+        "$@"
+    else
+        # shellcheck disable=SC2016 # For the shell inside.
+        unshare --map-root-user --net --mount sh -c 'mount -t tmpfs tmpfs /run && mkdir /run/netns && ip link set lo up && "$@"' sh "$@"
+    fi
+}
+
+# Room for $1 GiB where builds and the cache are; what was built before is counted in.
+need_room() {
+    mkdir -p "$CARGO_TARGET_DIR"
+    [ ! -d "$CARGO_TARGET_DIR/debug" ] || return 0
+    free=$(df -Pk "$CARGO_TARGET_DIR" | awk 'NR == 2 { print int($4 / 1048576) }')
+    [ "$free" -ge "$1" ] || { say "A first run needs $1 GiB in $CARGO_TARGET_DIR, and $free are free: please make room, or let CARGO_TARGET_DIR name another place."; exit 1; }
 }
 
 # Apache Kafka's jars and a Java that runs them, into the cache; KAFCLAW_KAFKA_JARS names the folder afterwards.

@@ -13,4 +13,6 @@ need_browser
 need_kafka
 need_foreign_peers
 need_cables
-exec cargo test --locked --no-fail-fast "$@"
+# With a network, which tests do not have everywhere.
+cargo fetch --locked --quiet
+with_cables cargo test --locked --no-fail-fast "$@"

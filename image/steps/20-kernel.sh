@@ -36,8 +36,15 @@ Fetch it there, and say where it lies: scripts/image.sh $BOARD --vendor FILE"
 fi
 
 if [ "$KERNEL" = debian ]; then
-    board_apt apt-get update >&2
-    package=$(board_apt apt-cache depends --important linux-image-arm64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p')
+    # Which one it is on that day is asked once.
+    kept=$CACHE/kernel-$SNAPSHOT
+    if [ ! -s "$kept" ]; then
+        board_apt apt-get update >&2
+        board_apt apt-cache depends --important linux-image-arm64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' >"$kept.new"
+        [ -s "$kept.new" ] || { say "Debian's mirror knows no linux-image-arm64."; exit 1; }
+        mv "$kept.new" "$kept"
+    fi
+    package=$(cat "$kept")
     files=$(unpacked "$package")
     version=${package#linux-image-}
     cp "$files/boot/vmlinuz-$version" "$kernel/Image"

@@ -4,7 +4,7 @@
 set -eu
 
 # Lines of an apt sources list: a mirror that keeps days (KAFCLAW_SNAPSHOT, with @ for the day), any mirror (KAFCLAW_MIRROR and,
-# for security fixes, KAFCLAW_SECURITY_MIRROR), else the mirrors that this machine's own apt uses.
+# for security fixes, KAFCLAW_SECURITY_MIRROR), else the mirrors that this machine's own apt uses, else Debian's own.
 debian_sources() {
     signed='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
     mirror=${KAFCLAW_MIRROR:-}
@@ -21,7 +21,9 @@ debian_sources() {
     # shellcheck disable=SC2016 # Fields of apt's, not ours.
     found=$(apt-get indextargets 'Created-By: Packages' 'Origin: Debian' --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' |
         grep -E "^[^ ]+ $SUITE(-security|-updates)? main$" | sort -u | sed "s|^|deb $signed |")
-    [ -n "$found" ] || { say "This machine's apt knows no mirror of Debian $SUITE: please name one with KAFCLAW_MIRROR."; exit 1; }
+    # Other systems than Debian know none.
+    [ -n "$found" ] || found="deb $signed http://deb.debian.org/debian $SUITE main
+deb $signed http://deb.debian.org/debian-security $SUITE-security main"
     echo "$found"
 }
 
