@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
-# `run.sh program` stops after the program; `run.sh all` also boots with other firmware, goes through an update and back, and makes
-# other boards. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is
-# minutes.
+# `run.sh program` stops after the program; `run.sh all` also boots with other firmware, goes through updates good and bad and back, pulls the plug ten times,
+# and makes other boards. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a
+# second run is minutes. Figures that the tests note are printed by `scripts/bench.sh image`.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -13,7 +13,12 @@ tests/image/smoke.sh "$program"
 scripts/image.sh qemu-aarch64 >/dev/null
 tests/image/boot.sh uefi
 tests/image/alone.sh
-[ "${1:-}" = all ] || exit 0
+if [ "${1:-}" != all ]; then
+    tests/image/power.sh 2
+    exit 0
+fi
+tests/image/power.sh 10
 tests/image/boot.sh u-boot
 tests/image/update.sh
+tests/image/fallback.sh
 tests/image/boards.sh
