@@ -60,6 +60,17 @@ impl Engine {
                 let _ = request.answer.send(Err(error.clone()));
             }),
         }
+        self.renew();
+    }
+
+    /// Loads the model anew when what it keeps for each size of batch has become much.
+    fn renew(&mut self) {
+        if self.loaded.as_ref().is_some_and(|loaded| loaded.network.is_outgrown()) {
+            self.loaded = None;
+            if let Err(error) = self.warm() {
+                tracing::warn!(error = chain(&error), "The embedding model could not be loaded anew.");
+            }
+        }
     }
 
     /// Gives the model's memory back; it is loaded again when somebody asks.

@@ -52,6 +52,14 @@ impl Network {
         }
     }
 
+    /// Whether it should be loaded anew: see [`OnnxNetwork::is_outgrown`].
+    pub(super) fn is_outgrown(&self) -> bool {
+        match self {
+            Self::Onnx(network) => network.is_outgrown(),
+            Self::Bert(_) => false,
+        }
+    }
+
     /// Gives back what runs have taken and the next one may take again.
     pub(super) fn rest(&mut self) -> Result<(), RunError> {
         match self {

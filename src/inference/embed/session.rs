@@ -1,5 +1,6 @@
 //! The network as ONNX Runtime computes it.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use ort::ep::{CPU, CUDA, ExecutionProvider, TensorRT};
@@ -14,6 +15,8 @@ use crate::inference::onnx::Runtime;
 
 /// Outputs that are one vector for each token, as exporters name them.
 const STATES: [&str; 2] = ["last_hidden_state", "token_embeddings"];
+/// Sizes of batches whose memory is planned by one session. A plan takes some tens of KiB.
+const PLANS_MAX: usize = 256;
 /// The output that is one vector for each text.
 const VECTOR: &str = "sentence_embedding";
 
@@ -45,6 +48,8 @@ pub(super) struct OnnxNetwork {
     dims: usize,
     /// Token types, always zero; kept because they are asked for each time.
     zeros: Vec<i64>,
+    /// Rows and columns of which ONNX Runtime has planned the memory.
+    planned: HashSet<[usize; 2]>,
 }
 
 impl OnnxNetwork {
@@ -61,7 +66,7 @@ impl OnnxNetwork {
             .map_err(refuse)?;
         let inputs = inputs(&session, path)?;
         let (output, is_states) = output(&session, path, dims)?;
-        Ok(Self { session, inputs, output, is_states, dims, zeros: Vec::new() })
+        Ok(Self { session, inputs, output, is_states, dims, zeros: Vec::new(), planned: HashSet::new() })
     }
 
     /// Gives back what runs have taken: the arena shrinks at the end of a run that is told to, so there is one of two tokens.
@@ -70,6 +75,11 @@ impl OnnxNetwork {
         let mut options = RunOptions::new().map_err(failed)?;
         options.set("memory.enable_memory_arena_shrinkage", "cpu:0").map_err(failed)?;
         self.run_with(&Batch::new(&[&[0, 0]], 0), Pooling::Mean, Some(&options)).map(|_| ())
+    }
+
+    /// Whether there are so many plans of memory that the session should be made anew: they cannot be given back otherwise.
+    pub(super) fn is_outgrown(&self) -> bool {
+        self.planned.len() > PLANS_MAX
     }
 
     /// One pooled vector for each row.
@@ -85,6 +95,7 @@ impl OnnxNetwork {
     ) -> Result<Vec<Vec<f32>>, RunError> {
         let failed = |source| RunError::Session { source };
         let shape = [batch.rows(), batch.columns];
+        self.planned.insert(shape);
         let mask = batch.mask();
         let positions = self.positions(batch);
         self.zeros.resize(batch.ids.len(), 0);
@@ -130,8 +141,8 @@ fn builder(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
-        // Sizes differ from run to run, so planning memory ahead only makes plans for sizes that do not come back.
-        .with_memory_pattern(false)?;
+        // One allocation a run instead of one a tensor. The plans stay as long as the session: see `is_outgrown`.
+        .with_memory_pattern(true)?;
     // Weights are not in the arena, so that what is in it can all be given back (see `OnnxNetwork::rest`).
     builder = builder.with_device_allocated_initializers()?;
     CPU::default().with_arena_allocator(true).register(&mut builder)?;

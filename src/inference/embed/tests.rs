@@ -176,6 +176,24 @@ fn a_quiet_model_stays_and_gives_back_what_runs_needed() {
 }
 
 #[test]
+fn many_sizes_of_batches_make_the_session_anew_and_change_no_vector() {
+    let embedder = Embedder::new(config(Engines::Onnx));
+    let before = embed(&embedder, &["the lamp"]).unwrap();
+    for rows in 1..=12 {
+        for words in 1..=19 {
+            embed(&embedder, &vec![vec!["lamp"; words].join(" ").as_str(); rows]).unwrap();
+        }
+    }
+    assert_eq!(embedder.status().loads, 1, "228 sizes are few");
+    for words in 20..=60 {
+        embed(&embedder, &[vec!["lamp"; words].join(" ").as_str()]).unwrap();
+    }
+    assert_eq!(embed(&embedder, &["the lamp"]).unwrap(), before);
+    let status = embedder.status();
+    assert_eq!((status.state, status.loads), (State::Ready, 2));
+}
+
+#[test]
 fn an_idle_model_is_unloaded_by_itself() {
     let config = Config { idle: Duration::from_millis(1), ..config(Engines::Candle) };
     let clock = config.clock.clone();
