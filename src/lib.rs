@@ -13,7 +13,7 @@
 //! | 3 | [`timeline`], [`models`] | what happened, followed by cursors; the store of models |
 //! | 4 | [`bus`], [`session`], [`memory`], [`policy`], [`approval`], [`settings`], [`webuser`], [`owner`] | durable state, one table owner each (`owner`: a file) |
 //! | 5 | [`intent`], [`provider`], [`tool`], [`recall`], [`agent`] | understanding, models, tools, what fills the memory, the turn (`agent` → `intent`, `provider`, `tool`, `recall`; `tool` → `policy` on floor 4) |
-//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`orchestrator`], [`knowledge`], [`backup`], [`diagnostics`], [`update`] | edges: people, time, devices, other hubs, files to carry away, the other slot (`group` → `orchestrator`, `knowledge`) |
+//! | 6 | [`channel`], [`scheduler`], [`home`], [`group`], [`orchestrator`], [`knowledge`], [`backup`], [`diagnostics`], [`update`], [`reset`] | edges: people, time, devices, other hubs, files to carry away, the other slot, forgetting everything (`group` → `orchestrator`, `knowledge`) |
 //! | 7 | [`http`], [`api`], [`dashboard`], [`doctor`] | doors and desks, checks (`api`, `dashboard` → `http`; `dashboard` → `api` for what both ports answer alike) |
 //! | 8 | [`config`], [`app`], [`cli`] | assembly (`app` → `config`; `cli` → `app`, `config`) |
 //!
@@ -113,6 +113,11 @@
 //! 34. *2026-11-21.* Whether an older program can go on with a newer database is found out, not declared: what a change did to the layout
 //!     is looked at when it is made, and written beside it. Where it cannot, the copy from before takes the file's place, and the file
 //!     stays beside it.
+//! 35. *2026-11-21.* A house begins without an owner and with a setup code, wherever it listens; the owner's password is for people and
+//!     the token for programs. So there always is a token, made at the first start, and listening beyond loopback asks for no key of the
+//!     configuration. The code and the hash are a file and not a table: the command line has to change them while the gateway runs or not.
+//! 36. *2026-11-21.* A factory reset is one durable wish that is taken back last: `RESET=1` among GRUB's counters where the machine is ours
+//!     (the initramfs wipes before anything is mounted, and needs none of what it wipes), a file in the state folder elsewhere.
 
 #![deny(unsafe_code)]
 
@@ -145,6 +150,7 @@ pub mod owner;
 pub mod policy;
 pub mod provider;
 pub mod recall;
+pub mod reset;
 pub mod scheduler;
 pub mod session;
 pub mod settings;

@@ -14,6 +14,12 @@ install -m 755 "$(unpacked busybox-static)/bin/busybox" "$tree/bin/busybox"
 install -m 755 "$(unpacked e2fsck-static)/sbin/e2fsck.static" "$tree/bin/e2fsck"
 ln -s busybox "$tree/bin/sh"
 install -m 755 image/initramfs/init "$tree/init"
+install -m 644 image/initramfs/reset "$tree/reset"
+# What a factory reset puts in the place of `persist`.
+mkdir -p "$WORK/nothing"
+touch -d "@$SOURCE_DATE_EPOCH" "$WORK/nothing"
+make_ext4 "$WORK/persist.ext4" "$(listed image/partitions | awk '$1 == "persist" { print $2 }')" persist "$WORK/nothing" has_journal
+gzip -n -9 <"$WORK/persist.ext4" >"$tree/persist.gz"
 
 # Drivers with all that they need, as modules.dep tells; a kernel that has one built in does not list it.
 modules=$WORK/kernel/modules/$version

@@ -6,30 +6,9 @@ set -eu
 . scripts/need.sh
 . image/steps/lib.sh
 
-E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH
-export E2FSPROGS_FAKE_TIME
-
-# Makes the ext4 file $1 of $2 MiB with the label $3 out of the folder $4, with the options $5.
-make_ext4() {
-    rm -f "$1"
-    truncate -s "$2M" "$1"
-    uuid=$(fixed_uuid "$3")
-    # metadata_csum_seed and orphan_file are newer than what GRUB and U-Boot read.
-    mke2fs -q -t ext4 -L "$3" -U "$uuid" -E "hash_seed=$uuid,root_owner=0:0,lazy_itable_init=0,nodiscard" -b 4096 \
-        -O "$5,^metadata_csum_seed,^orphan_file" -m 0 -d "$4" "$1"
-    # mke2fs takes over when files were changed and read here, which is now; inodes are given out in order.
-    inodes=$(dumpe2fs -h "$1" 2>/dev/null | awk '/^Inode count:/ { all = $3 } /^Free inodes:/ { free = $3 } END { print all - free }')
-    seq 11 "$inodes" | awk -v time="@$SOURCE_DATE_EPOCH" 'BEGIN { print "set_inode_field <2> atime " time "\nset_inode_field <2> ctime " time }
-        { print "set_inode_field <" $1 "> atime " time "\nset_inode_field <" $1 "> ctime " time }' |
-        debugfs -w -f - "$1" >/dev/null 2>&1
-}
-
 find "$WORK/root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 find "$WORK/esp" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 make_ext4 "$WORK/root.ext4" "$ROOT_MIB" root "$WORK/root" '^has_journal'
-mkdir -p "$WORK/nothing"
-touch -d "@$SOURCE_DATE_EPOCH" "$WORK/nothing"
-make_ext4 "$WORK/persist.ext4" "$(listed image/partitions | awk '$1 == "persist" { print $2 }')" persist "$WORK/nothing" has_journal
 
 rm -f "$WORK/esp.fat"
 truncate -s "$(listed image/partitions | awk '$1 == "esp" { print $2 }')M" "$WORK/esp.fat"

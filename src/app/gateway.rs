@@ -33,6 +33,7 @@ use crate::link::mqtt::{self, LinkState, MqttHandle, Qos, Reliability, Retain, R
 use crate::owner::Owner;
 use crate::provider::Chain;
 use crate::recall::Finder;
+use crate::reset::ResetError;
 use crate::scheduler::Scheduler;
 use crate::tool;
 
@@ -49,6 +50,8 @@ const VITALS_INTERVAL: Duration = Duration::from_secs(60);
 pub enum GatewayError {
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Reset(#[from] ResetError),
     #[error("could not open the database")]
     Database { source: db::DbError },
     #[error("could not load the sentences")]
@@ -315,6 +318,7 @@ impl House {
             started,
             agent_id: format!("kafclaw-{}", wiring::hostname()),
             run_dir: config.paths.run_dir.clone(),
+            state_dir: config.paths.state_dir.clone(),
             memory: recollection::desk(config, &recollection, &finder, &meaning)?,
             updates: updates::start(config, &clock, &edges)?,
             document: openapi::document(&entries, env!("CARGO_PKG_VERSION")),

@@ -6,6 +6,7 @@
 mod assembly;
 mod embedding;
 mod firing;
+mod forget;
 mod gateway;
 mod group;
 mod log;
@@ -18,6 +19,7 @@ mod updates;
 mod upkeep;
 mod wiring;
 
+pub use forget::{Forgotten, bare_config, forget};
 pub use gateway::{GatewayError, run};
 pub use log::start as start_log;
 pub(crate) use minds::detector;

@@ -15,6 +15,7 @@ use crate::config::edit::EditError;
 use crate::diagnostics::DiagnosticsError;
 use crate::models::StoreError;
 use crate::owner;
+use crate::reset::ResetError;
 use crate::update::UpdateError;
 
 pub const DONE: u8 = 0;
@@ -38,6 +39,8 @@ pub enum Failure {
     Backup(BackupError),
     #[error(transparent)]
     Diagnostics(DiagnosticsError),
+    #[error(transparent)]
+    Reset(ResetError),
     #[error(transparent)]
     Models(StoreError),
     #[error(transparent)]
@@ -85,6 +88,7 @@ impl Failure {
             | Self::Client(_)
             | Self::Backup(_)
             | Self::Diagnostics(_)
+            | Self::Reset(_)
             | Self::Models(_)
             | Self::Owner(_)
             | Self::Update(_)

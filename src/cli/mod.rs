@@ -15,6 +15,7 @@ mod devices;
 mod diagnostics;
 mod doctor;
 mod exit;
+mod factory_reset;
 mod gateway;
 mod group;
 mod jobs;
@@ -140,6 +141,8 @@ commands! {
     Backup(backup),
     /// Bring back what a backup holds.
     Restore(restore),
+    /// Forget everything this home has told.
+    FactoryReset(factory_reset),
     /// Read, change and check the configuration.
     Config(config),
     /// Print what completes `kafclaw` commands in a shell.

@@ -75,18 +75,22 @@ pub(super) async fn login(it: Arc<Dashboard>, request: Request) -> Response {
             Ok(()) => entered(&it, &request),
             Err(refusal) => refusal,
         },
-        Login::Password { password } => {
-            if let Err(refusal) = it.guard.check_patience(request.peer) {
-                return refusal;
-            }
-            match it.owner.check(password).await {
-                Ok(()) => {
-                    it.guard.succeeded(request.peer);
-                    entered(&it, &request)
-                }
-                Err(problem) => refused(&it, request.peer, &problem),
-            }
+        Login::Password { password } => match confirm(&it, &request, password).await {
+            Ok(()) => entered(&it, &request),
+            Err(refusal) => refusal,
+        },
+    }
+}
+
+/// Lets through who knows the owner's password.
+pub(super) async fn confirm(it: &Dashboard, request: &Request, password: Secret<String>) -> Result<(), Response> {
+    it.guard.check_patience(request.peer)?;
+    match it.owner.check(password).await {
+        Ok(()) => {
+            it.guard.succeeded(request.peer);
+            Ok(())
         }
+        Err(problem) => Err(refused(it, request.peer, &problem)),
     }
 }
 

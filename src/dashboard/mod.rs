@@ -18,6 +18,7 @@ pub mod memory;
 mod orchestrator;
 mod people;
 mod records;
+mod reset;
 mod sessions;
 mod settings;
 mod status;
@@ -77,6 +78,7 @@ pub struct Dashboard {
     pub agent_id: String,
     /// Where a copy of the database may lie while it is sent.
     pub run_dir: PathBuf,
+    pub state_dir: PathBuf,
     pub memory: memory::Desk,
     pub updates: update::Updates,
     /// The OpenAPI document of both ports.
@@ -153,6 +155,7 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Delete, "/api/v1/sessions/{key}", Token, "Forget it.", |it, request| Box::pin(sessions::delete(it, request))),
         route(Post, "/api/v1/voice/transcribe", Token, "A recording, as the body, to text: ?language.", |it, request| Box::pin(voice::transcribe(it, request))),
         route(Get, "/api/v1/diagnostics", Token, "A file for somebody who helps, without secrets (tar.gz); ?texts=1 with what people said.", |it, request| Box::pin(async move { diagnostics::stream(&it, &request).await })),
+        route(Post, "/api/v1/factory-reset", Token, "Forget everything: {words: \"forget everything\", password?}.", |it, request| Box::pin(reset::begin(it, request))),
         route(Post, "/api/v1/backup", Token, "A consistent copy of the database, as one file.", |it, _| Box::pin(backup::stream(it))),
     ]
 }

@@ -72,6 +72,7 @@ const ASSETS: &[Asset] = assets! {
     "memory.js": SCRIPT,
     "mic.js": SCRIPT,
     "password.js": SCRIPT,
+    "reset.js": SCRIPT,
     "router.js": SCRIPT,
     "sse.js": SCRIPT,
     "status.js": SCRIPT,

@@ -21,4 +21,5 @@ tests/image/power.sh 10
 tests/image/boot.sh u-boot
 tests/image/update.sh
 tests/image/fallback.sh
+tests/image/reset.sh
 tests/image/boards.sh

@@ -22,6 +22,7 @@ mod openai;
 mod orchestrator;
 mod owner;
 mod peers;
+mod reset;
 mod service;
 mod support;
 #[path = "../ui/mod.rs"]

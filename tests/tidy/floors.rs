@@ -25,6 +25,7 @@ const FLOORS: &[&[&str]] = &[
         "service",
         "backup",
         "diagnostics",
+        "reset",
     ],
     &["http", "api", "dashboard", "gateway", "bridge", "doctor"],
     &["config", "app", "cli"],

@@ -1,6 +1,7 @@
 //! The web page in a real browser.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 
 use serde_json::json;
 
@@ -86,6 +87,33 @@ fn the_first_visitor_becomes_the_owner_with_the_code_and_comes_back_with_the_pas
     assert!(plan.command(&["password", "reset"]).output().expect("the program").status.success());
     browser.open(&page);
     browser.wait_until_shown("#setup-code");
+}
+
+#[test]
+fn the_owner_has_the_house_forget_everything_and_meets_it_as_a_new_one() {
+    // The page comes back by itself, so the house must be where it was.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|door| door.local_addr()).expect("a port").port();
+    let plan = Plan::new().with("KAFCLAW_GATEWAY_DASHBOARD_PORT", &port.to_string());
+    let gateway = plan.start();
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/", gateway.dashboard().address));
+    let first = setup_code(&plan);
+    browser.type_into("#setup-code", &first);
+    browser.type_into("#setup-password", "korrektes Pferd");
+    browser.type_into("#setup-again", "korrektes Pferd");
+    browser.click("#login-button");
+    browser.wait_until_shown("#user-name");
+    browser.click("#nav-status");
+    browser.click("#reset summary");
+    browser.type_into("#reset-words", "forget everything");
+    browser.type_into("#reset-password", "falsches Pferd");
+    browser.click("#reset-go");
+    browser.wait_for_text("#toast", "wrong");
+    blank(&browser, "reset-password");
+    browser.type_into("#reset-password", "korrektes Pferd");
+    browser.click("#reset-go");
+    browser.wait_until_shown("#setup-code");
+    assert!(setup_code(&plan) != first);
 }
 
 #[test]

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { byId, fill, h } from "./dom.js";
 import { bytes, length } from "./format.js";
 import * as password from "./password.js";
+import * as reset from "./reset.js";
 import { strings } from "./strings.js";
 import * as updates from "./updates.js";
 
@@ -30,7 +31,8 @@ export function mount(section) {
       h("a", { class: "button", href: "/api/v1/openapi.json" }, words.api),
       h("a", { id: "diagnostics", class: "button", href: "/api/v1/diagnostics", download: true, title: strings.diagnostics.what },
         strings.diagnostics.download),
-      h("button", { id: "logout", type: "button", onclick: logout }, words.logout)));
+      h("button", { id: "logout", type: "button", onclick: logout }, words.logout)),
+    reset.form());
 }
 
 export async function show() {

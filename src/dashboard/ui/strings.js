@@ -59,6 +59,13 @@ export const strings = {
     download: "Download diagnostics",
     what: "For somebody who helps: how the house is, without passwords and without what anybody said. It takes a minute.",
   },
+  reset: {
+    title: "Factory reset",
+    what: "The house forgets everything: devices, memories, conversations, passwords. There is no way back but a backup.",
+    label: "Type: forget everything",
+    go: "Forget everything",
+    begun: "The house forgets everything and starts anew. This page shows its setup code's field when it is back.",
+  },
   password: {
     change: "Change password",
     current: "Current password",
