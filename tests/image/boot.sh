@@ -148,7 +148,7 @@ mv "$SCRATCH/own" "$FIGURES/$TEST.own"
 
 # When the kernel began, by the clock of this host.
 uptime=$(inside 'cut -d " " -f 1 /proc/uptime')
-kernel_at=$(awk -v now="$(now)" -v uptime="$uptime" 'BEGIN { print now - uptime }')
+kernel_at=$(awk -v now="$(now)" -v uptime="$uptime" 'BEGIN { printf "%.3f", now - uptime }')
 unit_s() {
     inside "systemctl show -P $1 ${2:-}" | awk '{ printf "%.1f", $1 / 1e6 }'
 }
