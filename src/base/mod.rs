@@ -11,6 +11,7 @@ pub mod gojson;
 pub mod id;
 pub mod lane;
 pub mod limits;
+pub mod percent;
 pub mod secret;
 pub mod shutdown;
 pub mod trim;

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use serde_json::Value;
 
 use crate::base::id::to_hex;
+use crate::base::percent;
 
 /// A secret is a line, not a book.
 const TEXT_BYTES_MAX: usize = 4 * 1024;
@@ -55,7 +56,7 @@ impl Secrets {
             && let Some((_, password)) = user.split_once(':')
         {
             self.add(password);
-            self.add(&unpercent(password));
+            self.add(&percent::decoded(password));
         }
     }
 
@@ -147,26 +148,6 @@ fn percent(text: &str) -> String {
     spelled
 }
 
-fn unpercent(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let digits = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                at += 3;
-            }
-            None => {
-                plain.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -226,7 +207,7 @@ mod tests {
         fn whatever_is_added_is_bounded_and_itself(text in "\\PC{0,80}") {
             let found = texts(|secrets| secrets.add(&text));
             prop_assert!(text.trim().is_empty() || found.iter().any(|known| known == text.trim()));
-            prop_assert_eq!(unpercent(&percent(&text)), text);
+            prop_assert_eq!(percent::decoded(&percent(&text)), text);
         }
     }
 }

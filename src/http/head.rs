@@ -4,8 +4,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::base::limits::{HEAD_BYTES_MAX, UPLOAD_BYTES_MAX};
+use crate::base::percent;
 use crate::http::Method;
-use crate::http::message::{decoded, query_pairs};
+use crate::http::message::query_pairs;
 
 /// Header lines of one request.
 const HEADERS_MAX: usize = 64;
@@ -47,7 +48,7 @@ impl Head {
     /// Path and query of the target, decoded.
     pub(super) fn path_and_query(target: &str) -> (String, Vec<(String, String)>) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        (decoded(path), query_pairs(query))
+        (percent::decoded(path), query_pairs(query))
     }
 }
 
