@@ -50,7 +50,8 @@ pub(super) async fn slots() -> Finding {
 }
 
 /// `rauc status --detailed --output-format=json` (RAUC's manual, "Status"): `booted` and a list of objects with one slot each. A slot
-/// that nothing was ever installed to cannot be started, which is how every new device is.
+/// that nothing was ever installed to cannot be started, which is how every new device is, and the one that runs is good only when it
+/// has answered for a while after the start; whether it ever does is the matter of the update's own finding.
 fn slot_states(text: &str) -> Finding {
     let Ok(status) = serde_json::from_str::<Value>(text) else {
         return Finding::fail("slots", "RAUC answers in words that are not known", "`rauc status` shows them");
@@ -60,8 +61,10 @@ fn slot_states(text: &str) -> Finding {
     let (mut told, mut bad) = (Vec::new(), Vec::new());
     for (_, slot) in slots.flatten() {
         let Some(name) = slot["bootname"].as_str() else { continue };
-        let is_empty = slot["state"] != "booted" && slot["slot_status"]["bundle"]["version"].is_null();
+        let is_running = slot["state"] == "booted";
+        let is_empty = slot["slot_status"]["bundle"]["version"].is_null();
         let state = match slot["boot_status"].as_str().unwrap_or("?") {
+            "bad" if is_running => "not proved yet",
             "bad" if is_empty => "empty",
             state => state,
         };
@@ -94,19 +97,22 @@ mod tests {
 
     #[test]
     fn slots_are_good_or_bad() {
-        let status = |other: &str, version: &str| {
+        let status_of = |running: &str, other: &str, version: &str| {
             format!(
                 r#"{{"compatible": "kafclaw", "booted": "A", "slots": [
-                    {{"rootfs.0": {{"bootname": "A", "state": "booted", "boot_status": "good",
+                    {{"rootfs.0": {{"bootname": "A", "state": "booted", "boot_status": "{running}",
                         "slot_status": {{"bundle": {{"compatible": null}}}}}}}},
                     {{"rootfs.1": {{"bootname": "B", "state": "inactive", "boot_status": "{other}",
                         "slot_status": {{"bundle": {{"compatible": "kafclaw", "version": {version}}}}}}}}}]}}"#
             )
         };
+        let status = |other: &str, version: &str| status_of("good", other, version);
         assert_eq!(slot_states(&status("good", "\"0.2.0\"")).detail, "A runs; A good, B good");
         assert_eq!(slot_states(&status("bad", "\"0.2.0\"")).verdict, Verdict::Fail);
         let new = slot_states(&status("bad", "null"));
         assert_eq!((new.verdict, new.detail.as_str()), (Verdict::Pass, "A runs; A good, B empty"));
+        let early = slot_states(&status_of("bad", "bad", "null"));
+        assert_eq!((early.verdict, early.detail.as_str()), (Verdict::Pass, "A runs; A not proved yet, B empty"));
         assert_eq!(slot_states("slots? none").verdict, Verdict::Fail);
     }
 }
