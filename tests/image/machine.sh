@@ -13,12 +13,30 @@ others=
 begin() {
     TEST=$1
     SCRATCH=$(mktemp -d)
-    PORT_BASE=${KAFCLAW_TEST_PORTS:-$2}
+    PORT_BASE=${KAFCLAW_TEST_PORTS:-$(free_ports "$2")}
     machine=
     mkdir -p "$FIGURES"
     : >"$SCRATCH/figures"
     trap finish EXIT
     trap 'exit 130' INT TERM
+}
+
+# The first of ten ports in a row that nobody has, $1 or later by hundreds.
+free_ports() {
+    python3 - "$1" <<'END'
+import socket, sys
+
+def is_free(port):
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+print(next(base for base in range(int(sys.argv[1]), 32000, 100) if all(map(is_free, range(base, base + 10)))))
+END
 }
 
 finish() {
