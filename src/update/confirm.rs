@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::base::clock::Clock;
-use crate::update::counters;
+use crate::base::error::chain;
 use crate::update::errors::UpdateError;
 use crate::update::keep::{self, Lasting};
 use crate::update::ledger::{Ledger, Phase};
@@ -51,7 +51,7 @@ impl Confirmation<'_> {
         let mut watch = Watch::new(limits, Duration::ZERO);
         loop {
             let troubles = self.hands.troubles();
-            let other_may_do_better = !troubles.is_empty() && self.other_may_do_better();
+            let other_may_do_better = !troubles.is_empty() && self.places.here().is_other_usable;
             match watch.next(&Look { at: started.elapsed(), troubles, other_may_do_better }) {
                 Verdict::LookAgain => {}
                 Verdict::Troubled(why) => {
@@ -74,11 +74,6 @@ impl Confirmation<'_> {
             }
             std::thread::sleep(self.times.pause);
         }
-    }
-
-    fn other_may_do_better(&self) -> bool {
-        let other = self.places.here().other_slot;
-        !other.is_empty() && counters::may_start(&self.places.grubenv, &other)
     }
 
     fn proved(&mut self) -> Result<Ledger, UpdateError> {
@@ -105,15 +100,7 @@ impl Confirmation<'_> {
     fn note(&self, fact: impl FnOnce(&Places) -> Fact) -> Result<(Ledger, Step), UpdateError> {
         let _lock = keep::lock(&self.places.lock())?;
         let mut ledger = keep::read_ledger(&self.places.ledger);
-        let before = ledger.clone();
-        let step = ledger.next(fact(self.places), self.clock.now());
-        if ledger != before {
-            keep::write(&self.places.ledger, &ledger.to_bytes(), 0o644, Lasting::Yes)?;
-        }
+        let step = keep::note(&self.places.ledger, &mut ledger, fact(self.places), self.clock.now())?;
         Ok((ledger, step))
     }
-}
-
-fn chain(error: &UpdateError) -> String {
-    crate::base::error::chain(error)
 }

@@ -148,14 +148,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Takes a fact in and writes the ledger before anything follows from it.
     fn note(&self, held: &mut Held, fact: Fact) -> Result<Step, UpdateError> {
-        let before = held.ledger.clone();
-        let step = held.ledger.next(fact, self.clock.now());
-        if held.ledger != before {
-            keep::write(&self.places.ledger, &held.ledger.to_bytes(), 0o644, Lasting::Yes)?;
-        }
-        Ok(step)
+        keep::note(&self.places.ledger, &mut held.ledger, fact, self.clock.now())
     }
 
     fn fetch(&mut self, ledger: &Ledger) -> Result<(), UpdateError> {

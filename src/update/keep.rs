@@ -9,9 +9,11 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::base::clock::Timestamp;
 use crate::update::errors::UpdateError;
 use crate::update::judge::Refusal;
 use crate::update::ledger::{Ledger, Order};
+use crate::update::machine::{Fact, Step};
 
 /// Of every file here but the bundle.
 const BYTES_MAX: u64 = 64 * 1024;
@@ -30,6 +32,16 @@ pub enum Request {
 
 pub(super) fn read_ledger(path: &Path) -> Ledger {
     read(path).map(|bytes| Ledger::parse(&bytes)).unwrap_or_default()
+}
+
+/// Takes a fact into `ledger`, whose file is `path`, and writes it before anything follows from it.
+pub(super) fn note(path: &Path, ledger: &mut Ledger, fact: Fact, now: Timestamp) -> Result<Step, UpdateError> {
+    let before = ledger.clone();
+    let step = ledger.next(fact, now);
+    if *ledger != before {
+        write(path, &ledger.to_bytes(), 0o644, Lasting::Yes)?;
+    }
+    Ok(step)
 }
 
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {

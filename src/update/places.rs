@@ -8,7 +8,7 @@ use crate::update::port::Here;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Places {
-    /// The ledger; root's, read by everybody. Survives updates, the way back and a factory reset.
+    /// The ledger; root's, read by everybody. Survives updates and the way back.
     pub ledger: PathBuf,
     /// The bundle that is or was installed; root's, read by everybody.
     pub store: PathBuf,

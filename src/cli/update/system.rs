@@ -8,7 +8,7 @@ use crate::cli::update::hands::HouseHands;
 use crate::cli::update::show::Bar;
 use crate::cli::{Failure, Terminal};
 use crate::config::{Loaded, Variables};
-use crate::update::{Confirmation, Driver, Ledger, Places, Rauc, Times, UpdateError};
+use crate::update::{Confirmation, Driver, Ledger, Places, Progress, Rauc, Times, UpdateError};
 
 /// Runs `work` with a driver; how far it is goes to the terminal.
 pub(super) fn drive(
@@ -20,37 +20,32 @@ pub(super) fn drive(
     let clock = terminal.clock.clone();
     let mut bar = Bar::new(terminal.output_is_person, is_json);
     let mut hands = HouseHands::new(loaded, places).trusting_files();
-    let mut driver = Driver {
-        places,
-        slots: &Rauc,
-        hands: &mut hands,
-        clock: &clock,
-        tell: &mut |progress| {
-            if let Some(line) = bar.tell(progress) {
-                // Nobody to tell is no reason to stop.
-                let _ = terminal.print(&line);
-            }
-        },
-    };
-    work(&mut driver).map(drop).map_err(Failure::Update)
+    // Nobody to tell is no reason to stop.
+    let mut say = |line: &str| drop(terminal.print(line));
+    with_driver((places, &clock), &mut hands, (&mut bar, &mut say), work)
 }
 
 pub(super) fn apply(loaded: &Loaded, places: &Places, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let clock = terminal.clock.clone();
     let mut bar = Bar::new(false, false);
     let mut hands = HouseHands::new(loaded, places);
-    let mut driver = Driver {
-        places,
-        slots: &Rauc,
-        hands: &mut hands,
-        clock: &clock,
-        tell: &mut |progress| {
-            if let Some(line) = bar.tell(progress) {
-                terminal.note(&line);
-            }
-        },
+    let mut say = |line: &str| terminal.note(line);
+    with_driver((places, &clock), &mut hands, (&mut bar, &mut say), |driver| driver.apply())
+}
+
+/// Runs `work` with a driver whose progress goes to `say`, in the bar's words.
+fn with_driver(
+    (places, clock): (&Places, &Clock),
+    hands: &mut HouseHands<'_>,
+    (bar, say): (&mut Bar, &mut dyn FnMut(&str)),
+    work: impl FnOnce(&mut Driver<'_>) -> Result<Ledger, UpdateError>,
+) -> Result<(), Failure> {
+    let mut tell = |progress: &Progress| {
+        if let Some(line) = bar.tell(progress) {
+            say(&line);
+        }
     };
-    driver.apply().map(drop).map_err(Failure::Update)
+    work(&mut Driver { places, slots: &Rauc, hands, clock, tell: &mut tell }).map(drop).map_err(Failure::Update)
 }
 
 pub(super) fn confirm(loaded: &Loaded, places: &Places, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
