@@ -1,5 +1,5 @@
 //! The program `kafclaw`. Everything it does is in the library.
 
-fn main() -> std::process::ExitCode {
+fn main() -> ! {
     kafclaw::cli::main()
 }

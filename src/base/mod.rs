@@ -10,6 +10,7 @@ pub mod fuzz;
 pub mod gojson;
 pub mod id;
 pub mod lane;
+pub mod leave;
 pub mod limits;
 pub mod percent;
 pub mod secret;

@@ -44,7 +44,6 @@ mod tests;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -53,6 +52,7 @@ pub use exit::Failure;
 pub use terminal::Terminal;
 
 use crate::base::clock::Clock;
+use crate::base::leave::leave;
 use crate::config::Variables;
 
 const AFTER_HELP: &str = "\
@@ -156,8 +156,8 @@ commands! {
     ReadDocument(read_document),
 }
 
-/// Runs the command of this process.
-pub fn main() -> ExitCode {
+/// Runs the command line of this process, and ends it.
+pub fn main() -> ! {
     // Not locked: the gateway's threads write their logs beside this one.
     let (mut input, mut out, mut err) = (std::io::stdin().lock(), std::io::stdout(), std::io::stderr());
     let (input_is_person, output_is_person) = (input.is_terminal(), out.is_terminal());
@@ -170,7 +170,7 @@ pub fn main() -> ExitCode {
         input_is_person,
         output_is_person,
     };
-    ExitCode::from(run(std::env::args_os(), &mut terminal))
+    leave(run(std::env::args_os(), &mut terminal))
 }
 
 /// Runs the command that `args` name, the program's own name first, and returns the exit code.

@@ -42,7 +42,8 @@ fn a_database_that_was_damaged_by_a_power_cut_is_kept_aside() {
     for number in 0..50 {
         gateway.chat().say(&format!("remember that box {number} is in the attic"));
     }
-    assert!(gateway.terminate().success());
+    let ended = gateway.terminate();
+    assert!(ended.success(), "{ended}");
     let mut gateway = plan.start();
     gateway.kill9();
     let file = OpenOptions::new().write(true).open(database(&plan)).expect("the database");

@@ -1,5 +1,6 @@
 //! Starting and stopping, as a service does it.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::Plan;
@@ -16,6 +17,21 @@ fn sigterm_ends_it_in_order_and_in_time() {
     assert!(gateway.terminate().success(), "{}", gateway.log());
     assert!(started.elapsed() < STOPS_WITHIN + Duration::from_secs(1), "{:?}", started.elapsed());
     assert!(!plan.state().join("run/gateway.json").exists());
+}
+
+/// Destructors of ONNX Runtime and OpenSSL, run while their threads compute, end the process with a segmentation fault.
+#[test]
+fn no_library_has_a_last_word() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (source, library) = (folder.path().join("last.c"), folder.path().join("last.so"));
+    let text = "#include <unistd.h>\n__attribute__((destructor)) static void last(void) { _exit(77); }\n";
+    std::fs::write(&source, text).expect("written");
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(compiled.expect("the compiler that built SQLite").success());
+    let with_library = |mut command: Command| command.env("LD_PRELOAD", &library).output().expect("the program");
+    assert_eq!(with_library(Command::new("true")).status.code(), Some(77), "the library is not loaded at all");
+    let output = with_library(Plan::new().command(&["--version"]));
+    assert!(output.status.success() && output.stdout.starts_with(b"kafclaw "), "{output:?}");
 }
 
 #[test]
