@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,11 +13,12 @@ use crate::config::{Config, Loaded};
 use crate::doctor::{Finding, Gateway, Machine, ModelPlace, Plan, Report, Verdict, examine};
 use crate::link::mqtt::Address;
 use crate::models::bundled_folders;
+use crate::update::{Rauc, prove};
 
 const AFTER_HELP: &str = "\
 Looks at the machine (board, clock, disk, memory, heat, network), the house (configuration, gateway, doors, database, brokers),
-the system (services, update slots) and the models. Changes nothing. Works beside a running gateway and without one; the exit
-code is 1 when something fails.
+the system (services, update slots) and the models. Changes nothing, but for --confirm. Works beside a running gateway and
+without one; the exit code is 1 when something fails.
 
 Examples:
   kafclaw doctor
@@ -65,7 +65,7 @@ impl Args {
             };
             return Err(Failure::Outcome(why.to_owned()));
         }
-        if self.confirm { confirm(terminal) } else { Ok(()) }
+        if self.confirm { confirm(&loaded, terminal) } else { Ok(()) }
     }
 }
 
@@ -139,17 +139,17 @@ fn summary(report: &Report) -> String {
     format!("{pass} passed, {fail} failed, {skip} skipped")
 }
 
-/// RAUC remembers which system to start; without it there is nothing to fall back to.
-fn confirm(terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-    match Command::new("rauc").args(["status", "mark-good"]).output() {
-        Ok(output) if output.status.success() => terminal.print("This system is marked as good."),
-        Ok(output) => {
-            let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+/// The boot loader counts the starts of a system until somebody says that it is good; without another one nobody counts.
+fn confirm(loaded: &Loaded, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    let places = update::places(loaded);
+    if !places.has_slots() {
+        return terminal.print("There is no second system to fall back to here, so nothing was confirmed.");
+    }
+    match prove(&places, &Rauc, &terminal.clock) {
+        Ok(_) => terminal.print("This system is marked as good."),
+        Err(error) => {
+            let why = crate::base::error::chain(&error);
             Err(Failure::Outcome(format!("the system could not be marked as good: {why}; run this as root")))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            terminal.print("There is no second system to fall back to here, so nothing was confirmed.")
-        }
-        Err(source) => Err(Failure::File { attempt: "run rauc".to_owned(), source }),
     }
 }

@@ -42,7 +42,7 @@ impl Confirmation<'_> {
     pub fn run(&mut self) -> Result<Ledger, UpdateError> {
         let started = Instant::now();
         let before = keep::read_ledger(&self.places.ledger).phase;
-        let (ledger, _) = self.note(|places| Fact::Started(places.here()))?;
+        let (ledger, _) = self.note(Fact::Started(self.places.here()))?;
         if ledger.phase == Phase::RolledBack && before != Phase::RolledBack {
             let why = ledger.reason.clone().unwrap_or_default();
             (self.tell)(&format!("The machine is back in slot {}: {why}", self.places.here().slot));
@@ -57,12 +57,12 @@ impl Confirmation<'_> {
                 Verdict::Troubled(why) => {
                     (self.tell)(&format!("Not well yet: {why}"));
                     // Whether it can be written now decides nothing.
-                    let _ = self.note(|_| Fact::Troubled(why));
+                    let _ = self.note(Fact::Troubled(why));
                 }
                 Verdict::NowhereToGo(why) => {
                     (self.tell)(&format!("This slot is {why}. There is no other to go to; waiting on."));
                 }
-                Verdict::Proved => match self.proved() {
+                Verdict::Proved => match prove(self.places, self.slots, self.clock) {
                     Ok(ledger) => return Ok(ledger),
                     // RAUC may be busy; the proof does not get worse.
                     Err(error) => (self.tell)(&format!("Well, but it could not be noted: {}", chain(&error))),
@@ -76,16 +76,9 @@ impl Confirmation<'_> {
         }
     }
 
-    fn proved(&mut self) -> Result<Ledger, UpdateError> {
-        self.slots.mark_good()?;
-        keep::write(&self.places.proved(), b"", 0o644, Lasting::No)?;
-        let (ledger, _) = self.note(|places| Fact::Proved(places.here()))?;
-        Ok(ledger)
-    }
-
     fn give_up(&mut self, why: String) -> Result<Ledger, UpdateError> {
         // A ledger that cannot be written must not keep a sick system running.
-        let noted = self.note(|_| Fact::Despaired(why));
+        let noted = self.note(Fact::Despaired(why));
         if matches!(noted, Ok((_, Step::Abandon))) {
             // The boot loader's own counting comes to the same, two starts later.
             if let Err(error) = self.slots.mark_bad() {
@@ -96,11 +89,25 @@ impl Confirmation<'_> {
         noted.map(|(ledger, _)| ledger)
     }
 
-    /// Takes a fact in while nobody else may change the ledger.
-    fn note(&self, fact: impl FnOnce(&Places) -> Fact) -> Result<(Ledger, Step), UpdateError> {
-        let _lock = keep::lock(&self.places.lock())?;
-        let mut ledger = keep::read_ledger(&self.places.ledger);
-        let step = keep::note(&self.places.ledger, &mut ledger, fact(self.places), self.clock.now())?;
-        Ok((ledger, step))
+    fn note(&self, fact: Fact) -> Result<(Ledger, Step), UpdateError> {
+        note(self.places, self.clock, fact)
     }
+}
+
+/// Marks the system that runs as good, for whoever has seen that it is.
+pub fn prove(places: &Places, slots: &dyn Slots, clock: &Clock) -> Result<Ledger, UpdateError> {
+    slots.mark_good()?;
+    keep::write(&places.proved(), b"", 0o644, Lasting::No)?;
+    // Nobody need have noted that it was started.
+    note(places, clock, Fact::Started(places.here()))?;
+    let (ledger, _) = note(places, clock, Fact::Proved(places.here()))?;
+    Ok(ledger)
+}
+
+/// Takes a fact in while nobody else may change the ledger.
+fn note(places: &Places, clock: &Clock, fact: Fact) -> Result<(Ledger, Step), UpdateError> {
+    let _lock = keep::lock(&places.lock())?;
+    let mut ledger = keep::read_ledger(&places.ledger);
+    let step = keep::note(&places.ledger, &mut ledger, fact, clock.now())?;
+    Ok((ledger, step))
 }

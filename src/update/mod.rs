@@ -36,7 +36,7 @@ mod tests;
 
 pub use automatic::{Automatic, run as run_automatic};
 pub use calendar::{Due, Window, due, wave_of};
-pub use confirm::{Confirmation, Times};
+pub use confirm::{Confirmation, Times, prove};
 pub use desk::{Desk, Served};
 pub use driver::{Driver, Progress};
 pub use errors::UpdateError;
