@@ -71,6 +71,7 @@ const ASSETS: &[Asset] = assets! {
     "main.js": SCRIPT,
     "memory.js": SCRIPT,
     "mic.js": SCRIPT,
+    "owner.js": SCRIPT,
     "password.js": SCRIPT,
     "reset.js": SCRIPT,
     "router.js": SCRIPT,

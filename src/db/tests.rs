@@ -64,13 +64,15 @@ fn a_damaged_file_is_set_aside_and_an_empty_one_takes_its_place() {
     assert_eq!(count(&db), 0);
 }
 
+/// What a later version adds to the notes, which an earlier one need not know.
+const MORE: &[Migration] = &[Migration {
+    number: 2,
+    name: "stars",
+    apply: |connection| add_column(connection, "notes", "stars INTEGER NOT NULL DEFAULT 0"),
+}];
+
 #[test]
 fn the_file_is_copied_before_its_layout_changes() {
-    const MORE: &[Migration] = &[Migration {
-        number: 2,
-        name: "stars",
-        apply: |connection| add_column(connection, "notes", "stars INTEGER NOT NULL DEFAULT 0"),
-    }];
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::at(folder.path().join("timeline.db"));
     let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
@@ -93,11 +95,6 @@ const OTHER: &[Migration] = &[Migration {
 
 #[test]
 fn an_older_program_goes_on_with_a_file_that_only_grew() {
-    const MORE: &[Migration] = &[Migration {
-        number: 2,
-        name: "stars",
-        apply: |connection| add_column(connection, "notes", "stars INTEGER NOT NULL DEFAULT 0"),
-    }];
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::at(folder.path().join("timeline.db"));
     Db::open(&config, &[NOTES], &Clock::System).expect("opened").close();

@@ -26,6 +26,14 @@ fn setup_code(plan: &Plan) -> String {
     String::from_utf8(shown.stdout).expect("text").trim().to_owned()
 }
 
+/// The form of the first visit, filled in and sent.
+fn set_up(browser: &Browser, code: &str, password: &str, again: &str) {
+    browser.type_into("#setup-code", code);
+    browser.type_into("#setup-password", password);
+    browser.type_into("#setup-again", again);
+    browser.click("#login-button");
+}
+
 fn blank(browser: &Browser, id: &str) {
     browser.run("document.getElementById(arguments[0]).value = ''", &json!([id]));
 }
@@ -37,10 +45,7 @@ fn the_first_visitor_becomes_the_owner_with_the_code_and_comes_back_with_the_pas
     let browser = Browser::start();
     let page = format!("http://{}/", gateway.dashboard().address);
     browser.open(&page);
-    browser.type_into("#setup-code", "aaaa-aaaa");
-    browser.type_into("#setup-password", "kurz");
-    browser.type_into("#setup-again", "kurz");
-    browser.click("#login-button");
+    set_up(&browser, "aaaa-aaaa", "kurz", "kurz");
     browser.wait_for_text("#login-error", "at least 8");
     for id in ["setup-password", "setup-again"] {
         blank(&browser, id);
@@ -98,10 +103,7 @@ fn the_owner_has_the_house_forget_everything_and_meets_it_as_a_new_one() {
     let browser = Browser::start();
     browser.open(&format!("http://{}/", gateway.dashboard().address));
     let first = setup_code(&plan);
-    browser.type_into("#setup-code", &first);
-    browser.type_into("#setup-password", "korrektes Pferd");
-    browser.type_into("#setup-again", "korrektes Pferd");
-    browser.click("#login-button");
+    set_up(&browser, &first, "korrektes Pferd", "korrektes Pferd");
     browser.wait_until_shown("#user-name");
     browser.click("#nav-status");
     browser.click("#reset summary");

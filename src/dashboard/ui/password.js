@@ -1,7 +1,8 @@
 // Another password for the owner.
 
 import * as api from "./api.js";
-import { fill, h } from "./dom.js";
+import { h } from "./dom.js";
+import * as owner from "./owner.js";
 import { strings } from "./strings.js";
 import { busy, toast } from "./toast.js";
 
@@ -9,19 +10,8 @@ const words = strings.password;
 
 /** The form, folded away until it is wanted. @returns {HTMLElement} */
 export function form() {
-  const place = h("details", { id: "password", class: "card" }, h("summary", {}, words.change));
-  const body = h("div", {});
-  place.append(body);
-  place.addEventListener("toggle", async () => {
-    if (!place.open) return fill(body);
-    try {
-      const owner = await api.get("auth/owner");
-      fill(body, owner.password_set ? fields(place, owner.password_chars_min) : h("p", { class: "muted" }, words.none));
-    } catch {
-      place.open = false;
-    }
-  });
-  return place;
+  return owner.card("password", words.change, (place, _body, known) =>
+    known.password_set ? fields(place, known.password_chars_min) : h("p", { class: "muted" }, words.none));
 }
 
 /** @param {HTMLDetailsElement} place @param {number} length */

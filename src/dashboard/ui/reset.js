@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { fill, h } from "./dom.js";
+import * as owner from "./owner.js";
 import { strings } from "./strings.js";
 import { busy } from "./toast.js";
 
@@ -10,19 +11,7 @@ const LOOK_MS = 2000;
 
 /** The form, folded away until it is wanted. @returns {HTMLElement} */
 export function form() {
-  const place = h("details", { id: "reset", class: "card" }, h("summary", {}, words.title));
-  const body = h("div", {});
-  place.append(body);
-  place.addEventListener("toggle", async () => {
-    if (!place.open) return fill(body);
-    try {
-      const owner = await api.get("auth/owner");
-      fill(body, fields(body, owner.password_set));
-    } catch {
-      place.open = false;
-    }
-  });
-  return place;
+  return owner.card("reset", words.title, (_place, body, known) => fields(body, known.password_set));
 }
 
 /** @param {HTMLElement} body @param {boolean} hasPassword */
