@@ -95,6 +95,7 @@ tell_machine 'set_link near on'
 wait "$neighbor" || fail "the neighbor: $(cat "$SCRATCH/neighbor.errors")"
 tail -n 1 "$SCRATCH/neighbor" >"$SCRATCH/found"
 jq -e '.names["kafclaw.local"] | index("192.168.77.2")' "$SCRATCH/found" >/dev/null || fail "kafclaw.local is not known: $(cat "$SCRATCH/found")"
+! jq -r '.names["kafclaw.local"][]' "$SCRATCH/found" | grep : || fail "kafclaw.local leads to IPv6, where the house does not listen"
 jq -e '[.names[] | .[]] | contains(["port 18791", "port 18790", "port 1883"])' "$SCRATCH/found" >/dev/null || fail "services are not told: $(cat "$SCRATCH/found")"
 pass "the neighbor finds kafclaw.local and its services by multicast"
 [ "$(jq -c .open.tcp4 "$SCRATCH/found")" = '[22,1883,18790,18791]' ] && jq -e '.closed.tcp4 == null' "$SCRATCH/found" >/dev/null ||

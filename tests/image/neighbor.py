@@ -101,6 +101,9 @@ class Cable:
             end = struct.unpack("!H", rest[2:4])[0]
             self.take_ip(4, rest[9], source, rest[12:16], rest[length:end])
         elif kind == IPV6:
+            # Whoever has just been plugged in looks for routers from this address, which no name leads to.
+            if rest[8:10] == b"\xfe\x80":
+                self.address6 = rest[8:24]
             end = 40 + struct.unpack("!H", rest[4:6])[0]
             self.take_ip(6, rest[6], source, rest[8:24], rest[40:end])
 
@@ -249,15 +252,11 @@ def main():
     def knows_all():
         return own4 in cable.names.get(name, ()) and all(service in cable.names for service in services)
 
-    def address6():
-        return next((text for text in cable.names.get(name, ()) if text.startswith("fe80:")), None)
-
-    while not (knows_all() and address6()) and time.monotonic() < until:
+    while not (knows_all() and cable.address6) and time.monotonic() < until:
         cable.ask(wanted)
-        cable.listen(time.monotonic() + 1, lambda: knows_all() and address6())
-    if not knows_all() or not address6():
-        sys.exit(f"asked for {name} and its services, heard {({name: sorted(told) for name, told in cable.names.items()})}")
-    cable.address6 = ipaddress.ip_address(address6()).packed
+        cable.listen(time.monotonic() + 1, lambda: knows_all() and cable.address6)
+    if not knows_all() or not cable.address6:
+        sys.exit(f"asked for {name} and its services, heard {({name: sorted(told) for name, told in cable.names.items()})}, and IPv6 from {cable.address6}")
 
     began = time.monotonic()
     everything = list(range(1, 65536))
