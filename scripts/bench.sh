@@ -15,7 +15,7 @@ if [ "$*" = image ]; then
         scripts/image.sh qemu-aarch64 >/dev/null
     fi
     figures=target/image/figures
-    for test in boot-uefi alone power fallback; do
+    for test in boot-uefi alone power update fallback; do
         [ -z "$(find "$figures/$test.jsonl" -newer "$image" 2>/dev/null)" ] || continue
         tests/image/${test%-uefi}.sh >&2
     done

@@ -43,13 +43,8 @@ install_bundle() {
     inside 'rm /var/lib/update.raucb'
 }
 
-# Which start of the system this is; the same only as long as it runs.
-boot_id() {
-    inside 'cat /proc/sys/kernel/random/boot_id'
-}
-
 is_back_in() {
-    now_id=$(boot_id) && [ "$now_id" != "$old_id" ] && runs_from "$1" && [ "$(curl --silent --max-time 5 "$api/readyz" | jq -r .status)" = ready ]
+    has_started_from "$1" && [ "$(curl --silent --max-time 5 "$api/readyz" | jq -r .status)" = ready ]
 }
 
 counters() {

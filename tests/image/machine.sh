@@ -183,6 +183,16 @@ runs_from() {
     inside "grep -q rauc.slot=$1 /proc/cmdline"
 }
 
+# Which start of the system this is; the same only as long as it runs.
+boot_id() {
+    inside 'cat /proc/sys/kernel/random/boot_id'
+}
+
+# Whether it has been started anew, from slot $1, since $old_id was asked for.
+has_started_from() {
+    new_id=$(boot_id) && [ "$new_id" != "$old_id" ] && runs_from "$1"
+}
+
 has_proved() {
     inside "grub-editenv /efi/EFI/BOOT/grubenv list | grep -qx $1_TRY=0"
 }

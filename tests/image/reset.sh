@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes an owner in a running image, tells it secrets, resets it by its command line, pulls the plug in the middle, and starts it again: it must
-# come up as another machine without an owner, and nothing that it was told may be left on its disk. `reset.sh [IMAGE]`.
+# come up as another machine without an owner, and nothing that it was told may be left on its disk. Then once more by GRUB's menu, as
+# somebody does who has a keyboard and no password. `reset.sh [IMAGE]`.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -12,36 +13,8 @@ image=${1:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
 need_machine
 has curl || install_packages curl
 has mcopy || install_packages mtools
-SCRATCH=$(mktemp -d)
-PORT_BASE=${KAFCLAW_TEST_PORTS:-21040}
-machine=
-stop() {
-    code=$?
-    [ -z "$machine" ] || kill "$machine" 2>/dev/null || true
-    if [ $code -ne 0 ] && [ -e "$SCRATCH/console" ]; then
-        tail -n 60 "$SCRATCH/console" >&2
-    fi
-    rm -rf "$SCRATCH"
-}
-trap stop EXIT
-trap 'exit 130' INT TERM
+begin reset 21060
 
-fail() {
-    say "FAIL $*"
-    exit 1
-}
-pass() {
-    say "ok   $*"
-}
-# The plug is pulled.
-unplug() {
-    kill -9 "$machine"
-    wait "$machine" 2>/dev/null || true
-    machine=
-}
-as_kafclaw() {
-    inside "cd /; setpriv --reuid kafclaw --regid kafclaw --init-groups env KAFCLAW_HOME=/var/lib/kafclaw HOME=/var/lib/kafclaw kafclaw $*"
-}
 # Which lines of $SCRATCH/secrets stand on the disk, in order; holes are passed over.
 found() {
     python3 - "$SCRATCH/disk" "$SCRATCH/secrets" <<'END'
@@ -76,12 +49,12 @@ END
 web=http://127.0.0.1:$((PORT_BASE + 2))
 new_disk "$image" "$SCRATCH/disk"
 start_machine "$SCRATCH/disk" uefi
-wait_until 600 curl --silent --fail --max-time 5 "$web/" >/dev/null || fail "the dashboard does not answer"
+wait_until 600 dashboard_answers >/dev/null || fail "the dashboard does not answer"
 wait_until 120 inside true >/dev/null || fail "no way in with the provisioned key"
 
 # The owner, as the console shows the way.
 shows_code() {
-    code=$(as_kafclaw setup-code) && grep -aqF "this setup code: $code" "$SCRATCH/console"
+    code=$(kafclaw_inside setup-code) && grep -aqF "this setup code: $code" "$SCRATCH/console"
 }
 wait_until 60 shows_code >/dev/null || fail "the console does not show the setup code"
 # The beginning of each wrong try is what a stranger sees.
@@ -101,12 +74,12 @@ esac
 inside "journalctl --no-pager | grep -qF -e '$code' -e 'korrektes Pferd'" && fail "the code or the password stands in the journal"
 pass "neither code nor password is in the journal"
 
-as_kafclaw 'memory remember "The stopcock is behind the washing-machine-of-aunt-Agathe."' >/dev/null
+kafclaw_inside 'memory remember "The stopcock is behind the washing-machine-of-aunt-Agathe."' >/dev/null
 inside 'sync; echo 3 >/proc/sys/vm/drop_caches'
 {
     echo washing-machine-of-aunt-Agathe
     echo 'secret\" at all'
-    as_kafclaw token
+    kafclaw_inside token
     inside "cut -d : -f 2 /var/lib/kafclaw/broker"
     inside "cat /persist/machine-id"
     inside "sed -n 3p /persist/ssh/ssh_host_ed25519_key"
@@ -118,9 +91,9 @@ pass "the disk holds all $all planted secrets before"
 
 # Taken from the boot partition at the first start; it must not even be in deleted files there.
 printf '%s\n' 'secret\" at all' >>"$SCRATCH/secrets"
-as_kafclaw factory-reset --yes >&2 || fail "the reset is refused"
+kafclaw_inside factory-reset --yes >&2 || fail "the reset is refused"
 wait_until 600 grep -aq 'factory reset: overwriting' "$SCRATCH/console" >/dev/null || fail "the reset does not begin"
-unplug
+pull_plug
 left=$(found | wc -l)
 mv "$SCRATCH/console" "$SCRATCH/console.1"
 # The other way: this time the disk forgets what it is told to.
@@ -128,15 +101,40 @@ start_machine "$SCRATCH/disk" uefi -set drive.disk.discard=unmap
 took=$(wait_until 600 grep -aq 'factory reset: done' "$SCRATCH/console") || fail "the reset does not go on"
 grep -aq 'factory reset: overwriting' "$SCRATCH/console" && fail "a disk that forgets was overwritten"
 pass "cut short with $left secrets left, the reset went on by itself and was over $took s after power on"
-took=$(wait_until 600 curl --silent --fail --max-time 5 "$web/") || fail "the dashboard does not answer after the reset"
-curl --silent --max-time 20 "$web/api/v1/auth/owner" | grep -q '"password_set":false' || fail "there still is an owner"
-fresh_code() {
-    grep -a 'this setup code: ' "$SCRATCH/console" | grep -qvF "$code"
+took=$(wait_until 600 dashboard_answers) || fail "the dashboard does not answer after the reset"
+has_owner() {
+    curl --silent --max-time 20 "$web/api/v1/auth/owner" | grep -q "\"password_set\":$1"
 }
-wait_until 120 fresh_code >/dev/null || fail "no new setup code on the console"
+# A code that is not the one of before.
+shows_new_code() {
+    new_code=$(tr -d '\r' <"$SCRATCH/console" | sed -n 's/.*this setup code: //p' | tail -n 1)
+    [ -n "$new_code" ] && [ "$new_code" != "$code" ]
+}
+has_owner false || fail "there still is an owner"
+wait_until 120 shows_new_code >/dev/null || fail "no new setup code on the console"
 if inside true 2>/dev/null; then fail "the old key still opens the machine"; fi
 pass "it is a new machine: no owner, another code, no way in ($took s)"
-unplug
+record reset_dashboard_s "$took"
+code=$new_code
+case $(answer setup "{\"code\": \"$code\", \"password\": \"korrektes Pferd\"}") in
+200*) ;;
+*) fail "the new code is not taken: $(cat "$SCRATCH/answer")" ;;
+esac
+pull_plug
 left=$(found)
 [ -z "$left" ] || fail "on the disk are still: $left"
 pass "nothing of what it was told is left on the disk"
+
+# Before GRUB starts the system it listens for two seconds.
+start_machine "$SCRATCH/disk" uefi -device qemu-xhci -device usb-kbd
+wait_until 120 grep -aq 'Welcome to GRUB' "$SCRATCH/console" >/dev/null || fail "GRUB does not start"
+tell_machine 'sendkey esc'
+wait_until 60 grep -aq 'Factory reset: forget' "$SCRATCH/console" >/dev/null || fail "GRUB shows no menu"
+for key in down down down ret; do
+    tell_machine "sendkey $key"
+done
+wait_until 600 grep -aq 'factory reset: done' "$SCRATCH/console" >/dev/null || fail "GRUB's entry resets nothing"
+wait_until 600 dashboard_answers >/dev/null || fail "the dashboard does not answer after GRUB's reset"
+has_owner false || fail "there still is an owner after GRUB's reset"
+wait_until 120 shows_new_code >/dev/null || fail "no new setup code after GRUB's reset"
+pass "whoever stands before it and presses keys in GRUB's menu makes it a new machine too"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Takes a running image through an update and back, for who changes updates, slots, counters or GRUB: bundles that were cut off or changed
-# are refused, the good one is installed to slot B by `kafclaw update`, B comes up and proves itself; then somebody goes back to A, whose
-# kernel cannot be read, and the machine must come back to B by itself, with what the home has told intact. Prints how long each takes.
-# `update.sh [IMAGE BUNDLE]`.
+# are refused, the good one comes over a line that breaks and is installed to slot B by `kafclaw update`, B comes up and proves itself; then
+# somebody goes back to A, whose kernel cannot be read, and the machine must come back to B by itself, with what the home has told intact. Prints
+# how long each takes. `update.sh [IMAGE BUNDLE]`.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -13,45 +13,24 @@ cd "$(dirname "$0")/../.."
 image=${1:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
 bundle=${2:-target/image/$PRODUCT-qemu-aarch64-$VERSION.raucb}
 need_machine
-SCRATCH=$(mktemp -d)
-PORT_BASE=${KAFCLAW_TEST_PORTS:-21020}
-machine=
-stop() {
-    code=$?
-    [ -z "$machine" ] || kill "$machine" 2>/dev/null || true
-    [ $code -eq 0 ] || tail -n 40 "$SCRATCH/console" >&2
-    rm -rf "$SCRATCH"
-}
-trap stop EXIT
-trap 'exit 130' INT TERM
-
-fail() {
-    say "FAIL $*"
-    exit 1
-}
-
-runs_from() {
-    inside "grep -q rauc.slot=$1 /proc/cmdline"
-}
-has_proved() {
-    inside "grub-editenv /efi/EFI/BOOT/grubenv list | grep -qx $1_TRY=0"
-}
-new_disk "$image" "$SCRATCH/disk"
-start_machine "$SCRATCH/disk" uefi
-wait_until 600 runs_from A >/dev/null || fail "A does not come up"
-wait_until 300 has_proved A >/dev/null || fail "A does not prove itself"
-inside 'KAFCLAW_HOME=/var/lib/kafclaw; export KAFCLAW_HOME; cd /; setpriv --reuid kafclaw --regid kafclaw --clear-groups env HOME=$KAFCLAW_HOME kafclaw memory remember "The stopcock is behind the washing machine."'
+has curl || install_packages curl
+has mcopy || install_packages mtools
+begin update 21040
+shop_port=$((PORT_BASE + 9))
 
 # The command as who administers the machine runs it, and one field of what it knows.
 update() {
     inside kafclaw update "$@"
 }
+
 phase() {
     inside 'kafclaw update status --json | jq -r .phase'
 }
+
 is_in() {
     [ "$(phase)" = "$1" ]
 }
+
 # A bundle that must be refused with the words $2.
 refused() {
     if said=$(update install "$1" 2>&1); then
@@ -59,12 +38,19 @@ refused() {
     fi
     echo "$said" | grep -q "$2" || fail "$1 is refused with other words: $said"
     is_in failed || fail "after $1 the phase is $(phase)"
-    say "ok   $1: $(echo "$said" | grep "$2")"
+    pass "$1: $(echo "$said" | grep "$2")"
 }
+
+new_disk "$image" "$SCRATCH/disk"
+start_machine "$SCRATCH/disk" uefi
+wait_until 600 dashboard_answers >/dev/null || fail "A does not come up"
+wait_until 120 runs_from A >/dev/null || fail "it does not run from A"
+wait_until 300 has_proved A >/dev/null || fail "A does not prove itself"
+kafclaw_inside memory remember '"The stopcock is behind the washing machine."' >&2
 
 inside 'cat >/var/tmp/update.raucb' <"$bundle"
 inside 'head -c 20000000 /var/tmp/update.raucb >/var/tmp/cut.raucb
-    cp /var/tmp/update.raucb /var/tmp/changed.raucb
+    mv /var/tmp/update.raucb /var/tmp/changed.raucb
     dd if=/dev/urandom of=/var/tmp/changed.raucb bs=4096 seek=4000 count=64 conv=notrunc 2>/dev/null
     echo la la la >/var/tmp/song.raucb'
 refused /var/tmp/cut.raucb 'cut off'
@@ -72,29 +58,34 @@ refused /var/tmp/song.raucb 'is no update'
 refused /var/tmp/changed.raucb 'could not be written'
 inside 'rm /var/tmp/cut.raucb /var/tmp/changed.raucb /var/tmp/song.raucb'
 
-began=$(date +%s)
-update install /var/tmp/update.raucb >&2 || fail "the bundle is not installed"
+setpriv --pdeathsig KILL tests/image/shop.py "$bundle" "$shop_port" >"$SCRATCH/asked" &
+others="$others $!"
+wait_until 10 grep -q ready "$SCRATCH/asked" >/dev/null || fail "the bundle is not served"
+installed_from=$(now)
+# The machine's name for who runs it.
+update install "http://10.0.2.2:$shop_port/update.raucb" >&2 || fail "the bundle is not installed"
+installed_s=$(since "$installed_from")
 is_in awaiting_restart || fail "after the installation the phase is $(phase)"
-inside 'rm /var/tmp/update.raucb'
-say "ok   installed in $(($(date +%s) - began)) s"
+[ "$(wc -l <"$SCRATCH/asked")" -ge 3 ] && [ "$(tail -n 1 "$SCRATCH/asked")" -gt 0 ] || fail "the download began anew: $(cat "$SCRATCH/asked")"
+pass "downloaded over a line that broke, and installed, in $installed_s s"
+record update_download_install_s "$installed_s"
+old_id=$(boot_id)
 update restart >&2 || true
-sleep 5
-took=$(wait_until 600 runs_from B) || fail "B does not come up"
+up_s=$(wait_until 600 has_started_from B) || fail "B does not come up"
 wait_until 300 has_proved B >/dev/null || fail "B does not prove itself"
 wait_until 60 is_in confirmed >/dev/null || fail "in B the phase is $(phase)"
-say "ok   B is up after $took s, and has proved itself"
+pass "B is up after $up_s s, and has proved itself"
+record update_restart_s "$up_s"
 
 # Back to A, without a kernel; its file is still there.
 inside 'debugfs -w -R "punch /boot/Image 0" /dev/disk/by-partlabel/root-a' >/dev/null 2>&1 || true
+old_id=$(boot_id)
 update rollback >&2 || fail "nobody may go back"
-inside 'grub-editenv /efi/EFI/BOOT/grubenv list | tr "\n" " "' >&2 || true
-sleep 5
-took=$(wait_until 900 runs_from B) || fail "the machine does not come back"
-inside 'grub-editenv /efi/EFI/BOOT/grubenv list | tr "\n" " "' >&2
+back_s=$(wait_until 900 has_started_from B) || fail "the machine does not come back"
 inside 'grub-editenv /efi/EFI/BOOT/grubenv list | grep -qx A_TRY=3' || fail "A was not tried"
 wait_until 300 has_proved B >/dev/null || fail "B does not prove itself again"
-update status >&2
 update status | grep -q 'slot A did not start' || fail "nobody says why it is back"
-say "ok   back in B $took s after A was started without a kernel, and the reason is told"
-inside 'KAFCLAW_HOME=/var/lib/kafclaw; export KAFCLAW_HOME; setpriv --reuid kafclaw --regid kafclaw --clear-groups env HOME=$KAFCLAW_HOME kafclaw memory list' | grep -q stopcock || fail "the memory is gone"
-say "ok   what the home has told is there"
+pass "back in B $back_s s after A was started without a kernel, and the reason is told"
+record fallback_kernel_s "$back_s"
+kafclaw_inside memory list | grep -q stopcock || fail "the memory is gone"
+pass "what the home has told is there"
