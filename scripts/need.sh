@@ -100,6 +100,55 @@ END
     mv "$ZIG.new" "$ZIG"
 }
 
+# CUDA as the boards with NVIDIA's Orin have it, out of pip's wheels into the cache: a compiler for this machine, and libraries for the board;
+# CUDA_KIT is their folder afterwards. They are NVIDIA's: something to build with, not to hand on. No wheel has the driver's own library.
+need_cuda() {
+    cuda_version=13.2
+    CUDA_KIT=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/cuda-$cuda_version
+    export CUDA_KIT
+    [ ! -d "$CUDA_KIT" ] || return 0
+    [ "$(uname -m)" = x86_64 ] || { say "The compiler of CUDA that is fetched here runs on x86-64: please use such a machine."; exit 1; }
+    need_pip
+    say "Fetching CUDA $cuda_version under NVIDIA's license: 0.7 GB, 1.2 GB when it is unpacked ..."
+    rm -rf "$CUDA_KIT.new"
+    cuda_part compiler <<END
+nvidia-cuda-nvcc==13.2.78 --hash=sha256:c3bd144dd9b6b25e062589acb7bbd43d93d3120c72fad71da808f9817aba1239
+nvidia-nvvm==13.2.78 --hash=sha256:f5aa433631109bbdec81802c5b5f319bf10bc891fe2f212e4e445845211d6f77
+nvidia-cuda-crt==13.2.78 --hash=sha256:2c8615ee30ed466cb6298ecb8ffe9e6ea8b252ca833206152d155750bf831608
+nvidia-cuda-runtime==13.2.75 --hash=sha256:72bf454902da594e0b833cadeddc8b7100ce1c7cf7ed9023943931be1aa913b7
+nvidia-cuda-cccl==13.2.75 --hash=sha256:11a2b1948e8709805a0ccf04441baf5279a9219c13eb11dc13d57bb023151768
+END
+    cuda_part libraries --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64 <<END
+nvidia-cublas==13.4.0.1 --hash=sha256:705d7d214fbb20f134415ecadc488abf74f444c155a6555dec5687404afb18a9
+nvidia-curand==10.4.2.55 --hash=sha256:342e40ddcaedc92aedc72839e0c10064096fceea2f1d0eb57951f86d2901f8c0
+nvidia-cuda-nvrtc==13.2.78 --hash=sha256:a50367a7e2a0bd00fb27e5648179149cc7a60e7c7811740a5ff559f06234526d
+nvidia-cuda-runtime==13.2.75 --hash=sha256:36e539e8deb01568025830c1454216c26ef4b4529507220b1d8ef739bf5c6439
+END
+    # Unpacked files say nothing about what may be run, and libraries have the names that programs ask for; linkers ask for shorter ones.
+    chmod +x "$CUDA_KIT.new"/compiler/bin/* "$CUDA_KIT.new"/compiler/nvvm/bin/*
+    for library in "$CUDA_KIT.new"/libraries/lib/lib*.so.*; do
+        library=${library##*/}
+        ln -s "$library" "$CUDA_KIT.new/libraries/lib/${library%%.so*}.so"
+    done
+    mv "$CUDA_KIT.new" "$CUDA_KIT"
+}
+
+# Unpacks the wheels that standard input pins into $CUDA_KIT.new/$1; the other arguments are pip's.
+cuda_part() {
+    part=$CUDA_KIT.new/$1
+    shift
+    mkdir -p "$part.wheels"
+    cat >"$part.wheels/pins"
+    # What is unpacked is kept; pip need not keep it as well.
+    python3 -m pip download --no-cache-dir --no-deps --only-binary :all: --require-hashes "$@" --dest "$part.wheels" --requirement "$part.wheels/pins" >&2 ||
+        { say "Please try again where pip can fetch NVIDIA's wheels."; exit 1; }
+    for wheel in "$part.wheels"/*.whl; do
+        python3 -m zipfile -e "$wheel" "$part.wheels/all"
+    done
+    mv "$part.wheels/all/nvidia/cu13" "$part"
+    rm -r "$part.wheels"
+}
+
 # What scripts/image.sh works with. None of it mounts anything.
 need_image() {
     missing=

@@ -1,11 +1,23 @@
 #!/bin/sh
 # Says whether the program in $1 starts on every board, for who built it: reads from its ELF which versions of which libraries it
-# needs, and fails above glibc 2.27 (JetPack 4) or libsystemd 237, or when it needs a library that boards do not have.
+# needs, and fails above glibc 2.27 (JetPack 4) or libsystemd 237, or when it needs a library that boards do not have. With `orin` as $2 it is
+# the worker for the GPU: on boards with JetPack 7 (glibc 2.39, CUDA 13), with CUDA's libraries, and with code for that GPU and no other.
 set -eu
 
 glibc=2.27
+libstdcxx=0
 systemd=237
+boards='every board'
 libraries='libsystemd.so.0 libc.so.6 libm.so.6 libpthread.so.0 libdl.so.2 librt.so.1 ld-linux-aarch64.so.1'
+must=
+if [ "${2:-}" = orin ]; then
+    glibc=2.39
+    libstdcxx=3.4.32
+    boards='Orin boards'
+    must='libcuda.so.1 libcublas.so.13 libcurand.so.10 libcudart.so.13'
+    # The linker leaves out those of which nothing is called.
+    libraries="$libraries $must libcublasLt.so.13 libnvrtc.so.13 libstdc++.so.6 libgcc_s.so.1"
+fi
 
 # Of lines `GLIBC_2.25`, those that are newer than what $1 (such as GLIBC) may be, $2.
 above() {
@@ -28,8 +40,18 @@ seen=$(printf 'GLIBC_2.9\nGLIBC_2.27\nGLIBC_2.34\nLIBSYSTEMD_209\n' | above GLIB
 program=$1
 needs "$program" >"${TMPDIR:-/tmp}/needs.$$"
 trap 'rm -f "${TMPDIR:-/tmp}/needs.$$"' EXIT
-wrong=$(above GLIBC $glibc <"${TMPDIR:-/tmp}/needs.$$"; above LIBSYSTEMD $systemd <"${TMPDIR:-/tmp}/needs.$$")
-for library in $(readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+wrong=$(for limit in "GLIBC $glibc" "GLIBCXX $libstdcxx" "LIBSYSTEMD $systemd"; do
+    # shellcheck disable=SC2086 # A name and a number.
+    above $limit <"${TMPDIR:-/tmp}/needs.$$"
+done)
+needed=$(readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')
+for library in $must; do
+    case " $needed" in
+    *" $library "*) ;;
+    *) wrong="$wrong nothing-of-$library" ;;
+    esac
+done
+for library in $needed; do
     case " $libraries " in
     *" $library "*) ;;
     *) wrong="$wrong $library" ;;
@@ -40,7 +62,8 @@ readelf -h "$program" | grep -q 'Type: *DYN' || wrong="$wrong fixed-addresses"
 readelf -S "$program" | grep -q '\.symtab' && wrong="$wrong symbols"
 if [ -n "$wrong" ]; then
     # shellcheck disable=SC2086 # One line for all.
-    echo "$program does not start on every board:" $wrong >&2
+    echo "$program does not start on $boards:" $wrong >&2
     exit 1
 fi
+[ -z "$must" ] || "$(dirname "$0")/gpu_code.py" "$program" 87
 echo "needs $(grep ^GLIBC_ "${TMPDIR:-/tmp}/needs.$$" | tail -n 1), $(grep ^LIBSYSTEMD "${TMPDIR:-/tmp}/needs.$$" | tail -n 1); $(wc -c <"$program") bytes"

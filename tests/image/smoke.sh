@@ -23,15 +23,7 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
-libraries=$CACHE/libraries-$SNAPSHOT
-if [ ! -d "$libraries" ]; then
-    rm -rf "$libraries.new"
-    mkdir -p "$libraries.new"
-    for package in libc6 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libstdc++6 libgcc-s1; do
-        cp -r "$(unpacked $package)/." "$libraries.new"
-    done
-    mv "$libraries.new" "$libraries"
-fi
+libraries=$(tests/image/libraries.sh)
 
 # As on a device: models beside the program.
 mkdir "$scratch/bin"

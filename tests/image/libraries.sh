@@ -1,0 +1,21 @@
+#!/bin/sh
+# Prints the folder of what programs for ARM need of Debian when they are started here, for the tests beside this: out of its packages
+# for that processor, kept in the cache.
+set -eu
+
+cd "$(dirname "$0")/../.."
+. scripts/need.sh
+. image/meta
+. image/steps/lib.sh
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/image
+
+libraries=$CACHE/libraries-$SNAPSHOT
+if [ ! -d "$libraries" ]; then
+    rm -rf "$libraries.new"
+    mkdir -p "$libraries.new"
+    for package in libc6 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libstdc++6 libgcc-s1; do
+        cp -r "$(unpacked $package)/." "$libraries.new"
+    done
+    mv "$libraries.new" "$libraries"
+fi
+printf '%s\n' "$libraries"
