@@ -25,6 +25,8 @@ ln -sfn ../proc/self/mounts "$root/etc/mtab"
 # The owner's, and where clocks of the house stand.
 ln -sfn ../persist/localtime "$root/etc/localtime"
 rm -f "$root/etc/timezone"
+# Rules of the radio as kernel.org signed them: Debian's own signature is known to Debian's kernel alone, not to vendors'.
+for name in regulatory.db regulatory.db.p7s; do ln -sfn "/lib/firmware/$name-upstream" "$root/etc/alternatives/$name"; done
 
 overlay "$REPO/image/rootfs" "$root"
 overlay "$REPO/board/$BOARD/rootfs" "$root"
