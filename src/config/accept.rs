@@ -6,6 +6,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::config::duration;
 use crate::config::key::Kind;
+use crate::update::Window;
 
 impl Kind {
     /// What is valid, for a message.
@@ -24,6 +25,7 @@ impl Kind {
             Self::Url(schemes) => format!("valid is an address that begins with {}://", schemes.join(":// or ")),
             Self::OneOf(words) => format!("valid is one of: {}", words.join(", ")),
             Self::Host => "valid is an IP address to listen on, or localhost".to_owned(),
+            Self::Window => "valid is a time of day from when to when, such as 02:00-05:00".to_owned(),
             Self::Segment => "valid is a name without white space, /, + and #".to_owned(),
             Self::Topic => "valid are topic levels separated by /, without white space, + and #".to_owned(),
             Self::List(item) => format!("valid is a list; for each: {}", item.valid()),
@@ -125,6 +127,7 @@ impl Kind {
             Self::OneOf(_) if text.is_empty() => return Some(Value::Null),
             Self::OneOf(words) => words.contains(&text),
             Self::Host => return host(text).map(|address| Value::from(address.to_string())),
+            Self::Window => Window::parse(text).is_some(),
             Self::Segment if text.is_empty() => return Some(Value::Null),
             Self::Segment => text.chars().all(|letter| is_topic_letter(letter) && letter != '/'),
             Self::Topic if text.is_empty() => return Some(Value::Null),
@@ -189,6 +192,7 @@ mod tests {
             (Kind::Path, r#""""#, r#""""#),
             (Kind::Host, r#""localhost""#, r#""127.0.0.1""#),
             (Kind::Host, r#""[::1]""#, r#""::1""#),
+            (Kind::Window, r#""23:30-04:00""#, r#""23:30-04:00""#),
             (Kind::Count(5), "0", "null"),
             (Kind::Whole(0, 5), "5", "5"),
             (Kind::Url(WEB), r#""http://[::1]:8080/v1""#, r#""http://[::1]:8080/v1""#),
@@ -208,6 +212,9 @@ mod tests {
             (Kind::Duration, "-1"),
             (Kind::Path, r#""~bob/x""#),
             (Kind::Host, r#""example.org""#),
+            (Kind::Window, r#""at night""#),
+            (Kind::Window, r#""02:00-02:00""#),
+            (Kind::Window, r#""""#),
             (Kind::Whole(0, 5), "6"),
             (Kind::Whole(0, 5), "1.5"),
             (Kind::Whole(0, 5), r#""5""#),

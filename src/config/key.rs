@@ -36,6 +36,8 @@ pub enum Kind {
     OneOf(&'static [&'static str]),
     /// An address to listen on.
     Host,
+    /// A time of day from when to when, such as `02:00-05:00`.
+    Window,
     /// One level of an MQTT topic: not blank, without `/`, `+`, `#` and white space.
     Segment,
     /// Levels of an MQTT topic, without wildcards.

@@ -64,7 +64,9 @@ fn kind(kind_of: &Kind) -> Value {
         Kind::Count(max) => json!({"type": ["integer", "null"], "maximum": max}),
         Kind::Number(min, max) => json!({"type": ["number", "null"], "minimum": min, "maximum": max}),
         Kind::Duration => json!({"type": ["string", "integer", "null"], "examples": ["250ms", "60s", "1h30m"]}),
-        Kind::Text | Kind::Path | Kind::Host | Kind::Segment | Kind::Topic => json!({"type": ["string", "null"]}),
+        Kind::Text | Kind::Path | Kind::Host | Kind::Window | Kind::Segment | Kind::Topic => {
+            json!({"type": ["string", "null"]})
+        }
         Kind::Url(schemes) => {
             json!({"type": ["string", "null"], "pattern": format!("^$|^({})://|\\$\\{{", schemes.join("|"))})
         }

@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use crate::config::entry::{Content, Entry, Origin, quote};
+use crate::config::entry::{Content, Entry, Origin};
 use crate::config::problem::Problems;
-use crate::update::Window;
 
 /// Old places of keys; each fills the new one where that is not set. The file itself is never rewritten (fault S14).
 const MOVED: [(&str, &str); 17] = [
@@ -127,11 +126,6 @@ pub fn contradictions(effective: &Value, root: &Entry, problems: &mut Problems) 
             "true without mqtt.url",
             "set mqtt.url, such as mqtt://127.0.0.1:1883",
         );
-    }
-    let window = text(effective, "/update/window");
-    if effective.pointer("/update/window").is_some() && Window::parse(&window).is_none() {
-        let valid = "valid is a time of day from when to when, such as 02:00-05:00";
-        problems.add(root.origin_of("update.window"), "update.window", quote(&window), valid);
     }
     providers(effective, root, problems);
 }

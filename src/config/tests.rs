@@ -312,6 +312,7 @@ fn samples(key: &Key) -> [String; 2] {
             }
             Kind::OneOf(words) => [words[0].to_owned(), words.last().copied().unwrap_or_default().to_owned()],
             Kind::Host => ["127.0.0.2".to_owned(), "127.0.0.3".to_owned()],
+            Kind::Window => ["01:00-02:00".to_owned(), "23:00-04:30".to_owned()],
             Kind::List(inner) => of(inner),
             Kind::Map(inner) => of(inner).map(|value| format!("a:{value}")),
         }

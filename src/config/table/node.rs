@@ -68,7 +68,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("update.source", Kind::Url(WEB), "", "Where updates are looked for: an index of them, or another hub."),
     text("update.token", "", "Token that update.source asks for, such as the other hub's.").secret(),
-    text("update.window", "02:00-05:00", "Time of day in which automatic updates are installed and started."),
+    key(
+        "update.window",
+        Kind::Window,
+        "02:00-05:00",
+        "Time of day in which automatic updates are installed and started.",
+    ),
     key("update.waves", Kind::Whole(1, 100), "4", "Number of waves in which a fleet takes an automatic update."),
     key("update.wave", Kind::Whole(-1, 99), "-1", "Wave of this hub, from 0; -1 derives it from the hub's id."),
     key("update.waveInterval", Kind::Duration, "24h", "Time between two waves, from the release on."),
