@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ort::ep::{CPU, CUDA, ExecutionProvider, TensorRT};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{RunOptions, Session, SessionInputValue};
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef};
 
 use super::error::{LoadError, RunError};
@@ -43,6 +43,8 @@ pub(super) struct OnnxNetwork {
     session: Session,
     inputs: Vec<(String, Input)>,
     output: String,
+    /// Only this output is handed over; others that the network has would be allocated and copied for nobody.
+    options: RunOptions<HasSelectedOutputs>,
     /// One vector a token, to be pooled here; otherwise one a text.
     is_states: bool,
     dims: usize,
@@ -66,15 +68,19 @@ impl OnnxNetwork {
             .map_err(refuse)?;
         let inputs = inputs(&session, path)?;
         let (output, is_states) = output(&session, path, dims)?;
-        Ok(Self { session, inputs, output, is_states, dims, zeros: Vec::new(), planned: HashSet::new() })
+        let options = options(&output).map_err(refuse)?;
+        Ok(Self { session, inputs, output, options, is_states, dims, zeros: Vec::new(), planned: HashSet::new() })
     }
 
     /// Gives back what runs have taken: the arena shrinks at the end of a run that is told to, so there is one of two tokens.
     pub(super) fn rest(&mut self) -> Result<(), RunError> {
         let failed = |source| RunError::Session { source };
-        let mut options = RunOptions::new().map_err(failed)?;
-        options.set("memory.enable_memory_arena_shrinkage", "cpu:0").map_err(failed)?;
-        self.run_with(&Batch::new(&[&[0, 0]], 0), Pooling::Mean, Some(&options)).map(|_| ())
+        let mut shrinking = options(&self.output).map_err(failed)?;
+        shrinking.set("memory.enable_memory_arena_shrinkage", "cpu:0").map_err(failed)?;
+        let usual = std::mem::replace(&mut self.options, shrinking);
+        let rested = self.run(&Batch::new(&[&[0, 0]], 0), Pooling::Mean);
+        self.options = usual;
+        rested.map(drop)
     }
 
     /// Whether there are so many plans of memory that the session should be made anew: they cannot be given back otherwise.
@@ -84,15 +90,6 @@ impl OnnxNetwork {
 
     /// One pooled vector for each row.
     pub(super) fn run(&mut self, batch: &Batch, pooling: Pooling) -> Result<Vec<Vec<f32>>, RunError> {
-        self.run_with(batch, pooling, None)
-    }
-
-    fn run_with(
-        &mut self,
-        batch: &Batch,
-        pooling: Pooling,
-        options: Option<&RunOptions>,
-    ) -> Result<Vec<Vec<f32>>, RunError> {
         let failed = |source| RunError::Session { source };
         let shape = [batch.rows(), batch.columns];
         self.planned.insert(shape);
@@ -109,11 +106,7 @@ impl OnnxNetwork {
             };
             inputs.push((name, TensorRef::from_array_view((shape, values.as_slice())).map_err(failed)?.into()));
         }
-        let outputs = match options {
-            Some(options) => self.session.run_with_options(inputs, options),
-            None => self.session.run(inputs),
-        };
-        let outputs = outputs.map_err(failed)?;
+        let outputs = self.session.run_with_options(inputs, &self.options).map_err(failed)?;
         let found = outputs.get(&self.output).ok_or(RunError::Shape { found: vec![], expected: vec![batch.rows()] })?;
         let (shape, values) = found.try_extract_tensor::<f32>().map_err(failed)?;
         let expected = match self.is_states {
@@ -157,6 +150,10 @@ fn builder(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result
     Ok(builder)
 }
 
+fn options(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {
+    Ok(RunOptions::new()?.with_outputs(OutputSelector::no_default().with(output)))
+}
+
 fn inputs(session: &Session, path: &Path) -> Result<Vec<(String, Input)>, LoadError> {
     let shape = |reason| LoadError::Shape { path: path.into(), reason };
     let mut found = Vec::new();
@@ -180,7 +177,7 @@ fn inputs(session: &Session, path: &Path) -> Result<Vec<(String, Input)>, LoadEr
     Ok(found)
 }
 
-/// The output to use, and whether it is one vector a token.
+/// The output to use, and whether it is one vector a token. What the network has pooled itself is preferred: that is less to hand over.
 fn output(session: &Session, path: &Path, dims: usize) -> Result<(String, bool), LoadError> {
     let floats = |rank: usize| {
         session.outputs().iter().filter(move |output| {
@@ -192,12 +189,12 @@ fn output(session: &Session, path: &Path, dims: usize) -> Result<(String, bool),
                 })
         })
     };
+    if let Some(output) = floats(2).find(|output| output.name() == VECTOR) {
+        return Ok((output.name().to_owned(), false));
+    }
     let states = floats(3).find(|output| STATES.contains(&output.name())).or_else(|| floats(3).next());
     if let Some(output) = states {
         return Ok((output.name().to_owned(), true));
-    }
-    if let Some(output) = floats(2).find(|output| output.name() == VECTOR) {
-        return Ok((output.name().to_owned(), false));
     }
     let names: Vec<String> = session.outputs().iter().map(|o| format!("{}: {}", o.name(), o.dtype())).collect();
     let reason = format!("of its outputs ({}) none is a float tensor that is {dims} wide", names.join(", "));
