@@ -9,7 +9,7 @@ FIGURES=${KAFCLAW_FIGURES:-$PWD/target/image/figures}
 others=
 
 # Begins the test $1: a folder of its own, ports from PORT_BASE on, nothing left behind however it ends. What the machine has last said on
-# its console is told when the test fails.
+# its console and in its journal is told when the test fails.
 begin() {
     TEST=$1
     SCRATCH=$(mktemp -d)
@@ -42,6 +42,10 @@ END
 finish() {
     code=$?
     trap - EXIT
+    if [ $code -ne 0 ] && [ -n "$machine" ] && [ -e "$SCRATCH/key" ]; then
+        say "The last lines of the journal:"
+        inside 'journalctl --no-pager --lines 40' >&2 || true
+    fi
     for process in $others $machine; do
         kill "$process" 2>/dev/null || true
         wait "$process" 2>/dev/null || true
