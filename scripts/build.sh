@@ -37,18 +37,16 @@ inputs() {
     } | sha256sum | cut -c 1-16
 }
 
-# Paths of this machine have no place in the program, or it would be another one on every machine.
-prefixes="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/kafclaw"
-CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS=$prefixes
-CFLAGS_aarch64_unknown_linux_gnu="-DSQLITE_VEC_ENABLE_NEON -I$PWD/.cargo/include -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo \
+say "1/3 Looking for a compiler ..."
+need_build
+# Paths of this machine have no place in the program, or it would be another one on every machine. That of the clone does not get into it.
+CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS=--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo
+CFLAGS_aarch64_unknown_linux_gnu="-DSQLITE_VEC_ENABLE_NEON -I$C_INCLUDE_PATH -ffile-prefix-map=${CARGO_HOME:-$HOME/.cargo}=/cargo \
 -fno-asynchronous-unwind-tables -fno-unwind-tables"
 KAFCLAW_DIST=1
 SYSTEMD_LIB_DIR=$CARGO_TARGET_DIR/libsystemd-$libsystemd
 SYSTEMD_LIBS=systemd
 export SYSTEMD_LIB_DIR SYSTEMD_LIBS CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS CFLAGS_aarch64_unknown_linux_gnu KAFCLAW_DIST
-
-say "1/3 Looking for a compiler ..."
-need_build
 need_rust_for "$target"
 case $with in
 zig) need_zig ;;

@@ -58,6 +58,16 @@ need_build() {
             sh -s -- -y --no-modify-path --profile minimal -c clippy -c rustfmt >&2 ||
             { say "Please install Rust from https://rustup.rs and try again."; exit 1; }
     fi
+    # What C is compiled with (.cargo/config.toml) lies beside what was compiled, so that a clone elsewhere need not compile it again.
+    settings=$CARGO_TARGET_DIR/settings-$(cat .cargo/configure-openssl .cargo/include/*/* | sha256sum | cut -c 1-8)
+    if [ ! -d "$settings" ]; then
+        mkdir -p "$settings.new"
+        cp -R .cargo/configure-openssl .cargo/include "$settings.new"
+        mv "$settings.new" "$settings"
+    fi
+    C_INCLUDE_PATH=$settings/include
+    OPENSSL_SRC_PERL=$settings/configure-openssl
+    export C_INCLUDE_PATH OPENSSL_SRC_PERL
 }
 
 # Python's pip, which carries libraries and tools that Debian does not have.

@@ -60,6 +60,9 @@ done
 readelf -h "$program" | grep -q 'Machine: *AArch64' || wrong="$wrong another-processor"
 readelf -h "$program" | grep -q 'Type: *DYN' || wrong="$wrong fixed-addresses"
 readelf -S "$program" | grep -q '\.symtab' && wrong="$wrong symbols"
+for place in "$PWD" "$HOME"; do
+    ! grep -aqF "$place/" "$program" || wrong="$wrong the-path-$place"
+done
 if [ -n "$wrong" ]; then
     # shellcheck disable=SC2086 # One line for all.
     echo "$program does not start on $boards:" $wrong >&2
