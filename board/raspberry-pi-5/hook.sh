@@ -13,6 +13,31 @@ board_vendor() {
     [ -f "$2/uefi/RPI_EFI.fd" ] || { say "uefi.zip has no RPI_EFI.fd."; exit 1; }
     cat "$2/firmware/boot/LICENCE.broadcom" >"$2/license"
     rm "$2/firmware.tar.gz" "$2/uefi.zip"
+    # Firmware of the radio is given out apart; without it the board has its cable.
+    if tar -tf "$1" | grep -qx firmware-nonfree.tar.gz; then
+        tar -xf "$1" -C "$2" firmware-nonfree.tar.gz
+        radio "$2/firmware-nonfree.tar.gz" "$2/rootfs/usr/lib/firmware"
+        cat "$2/rootfs/usr/lib/firmware/copyright" >>"$2/license"
+        rm "$2/firmware-nonfree.tar.gz" "$2/rootfs/usr/lib/firmware/copyright"
+    else
+        say "      without firmware-nonfree.tar.gz: this board will have no Wi-Fi"
+    fi
+}
+
+# Lays the firmware of the radio out of $1 into $2, by the names that brcmfmac asks for: in Raspberry Pi's packages some of them are made
+# when they are installed.
+radio() {
+    mkdir -p "$2"
+    tar -xzf "$1" -C "$2" --strip-components=4 --wildcards '*/debian/config/brcm80211/brcm/*43455*' '*/debian/config/brcm80211/cypress/*43455*' \
+        '*/debian/config/brcm80211/copyright'
+    find "$2" -xtype l -delete
+    for part in bin clm_blob; do
+        for name in cyfmac43455-sdio-standard cyfmac43455-sdio; do
+            [ -e "$2/brcm/brcmfmac43455-sdio.$part" ] || [ ! -e "$2/cypress/$name.$part" ] ||
+                ln -s "../cypress/$name.$part" "$2/brcm/brcmfmac43455-sdio.$part"
+        done
+    done
+    [ -e "$2/brcm/brcmfmac43455-sdio.bin" ] || { say "firmware-nonfree.tar.gz has no firmware for the radio of this board."; exit 1; }
 }
 
 board_kernel() {

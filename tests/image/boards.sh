@@ -50,7 +50,15 @@ pi() {
     tar -czf "$scratch/firmware.tar.gz" -C "$scratch" firmware-1
     echo uefi >"$scratch/uefi/RPI_EFI.fd"
     (cd "$scratch/uefi" && python3 -m zipfile -c ../uefi.zip RPI_EFI.fd)
-    tar -cf "$scratch/pi.tar" -C "$scratch" firmware.tar.gz uefi.zip
+    radio=$scratch/nonfree-1/debian/config/brcm80211
+    mkdir -p "$radio/brcm" "$radio/cypress"
+    echo "Stand-in for the licence of the radio." >"$radio/copyright"
+    echo firmware >"$radio/cypress/cyfmac43455-sdio-standard.bin"
+    echo regions >"$radio/cypress/cyfmac43455-sdio.clm_blob"
+    echo settings >"$radio/brcm/brcmfmac43455-sdio.txt"
+    ln -s ../../cypress/cyfmac43455-sdio.bin "$radio/brcm/brcmfmac43455-sdio.raspberrypi,5-model-b.bin"
+    tar -czf "$scratch/firmware-nonfree.tar.gz" -C "$scratch" nonfree-1
+    tar -cf "$scratch/pi.tar" -C "$scratch" firmware.tar.gz uefi.zip firmware-nonfree.tar.gz
 }
 
 sum() {
@@ -97,7 +105,8 @@ clear jetson-orin-nano
 say "ok   jetson-orin-nano"
 steps raspberry-pi-5 --vendor "$scratch/pi.tar" --sha256 "$(sum "$scratch/pi.tar")" --accept-license || fail "$(cat "$scratch/log")"
 has_landed raspberry-pi-5 root/boot/Image root/boot/dtbs/bcm2712-rpi-5-b.dtb esp/RPI_EFI.fd esp/config.txt esp/bcm2712-rpi-5-b.dtb \
-    root/usr/lib/modules/6.12.1-v8+/modules.dep esp/EFI/BOOT/grub.cfg
+    root/usr/lib/modules/6.12.1-v8+/modules.dep esp/EFI/BOOT/grub.cfg root/usr/lib/firmware/brcm/brcmfmac43455-sdio.bin \
+    root/usr/lib/firmware/brcm/brcmfmac43455-sdio.clm_blob root/usr/lib/firmware/brcm/brcmfmac43455-sdio.txt
 clear raspberry-pi-5
 say "ok   raspberry-pi-5"
 for board in jetson-nano generic-arm64-uefi; do
