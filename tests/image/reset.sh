@@ -125,11 +125,12 @@ left=$(found)
 [ -z "$left" ] || fail "on the disk are still: $left"
 pass "nothing of what it was told is left on the disk"
 
-# Before GRUB starts the system it listens for two seconds.
+# Before GRUB starts the system it listens for two seconds. F4 is pressed again and again, which means nothing to anybody else.
+shows_menu() {
+    tell_machine 'sendkey f4' && grep -aq 'Factory reset: forget' "$SCRATCH/console"
+}
 start_machine "$SCRATCH/disk" uefi -device qemu-xhci -device usb-kbd
-wait_until 120 grep -aq 'Welcome to GRUB' "$SCRATCH/console" >/dev/null || fail "GRUB does not start"
-tell_machine 'sendkey esc'
-wait_until 60 grep -aq 'Factory reset: forget' "$SCRATCH/console" >/dev/null || fail "GRUB shows no menu"
+wait_until 120 shows_menu >/dev/null || fail "GRUB shows no menu"
 for key in down down down ret; do
     tell_machine "sendkey $key"
 done
