@@ -93,7 +93,7 @@ if [ ! -e "$kept/$program" ]; then
         env CUDA_HOME="$CUDA_KIT/compiler" PATH="$CUDA_KIT/compiler/bin:$PATH" CUDARC_CUDA_VERSION=13020 CUDA_COMPUTE_CAP=87 \
             NVCC_CCBIN=aarch64-linux-gnu-g++ CUDAFORGE_THREADS="${CUDAFORGE_THREADS:-$(nproc)}" \
             CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
-            CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="$prefixes -Lnative=$place/driver -Lnative=$CUDA_KIT/libraries/lib \
+            CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="$CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS -Lnative=$place/driver -Lnative=$CUDA_KIT/libraries/lib \
 -Clink-arg=-Wl,-rpath-link,$CUDA_KIT/libraries/lib" \
             cargo build --locked --profile dist --features cuda --bin kafclaw --target "$target" --target-dir "$place" >&2
         ;;

@@ -60,9 +60,12 @@ done
 readelf -h "$program" | grep -q 'Machine: *AArch64' || wrong="$wrong another-processor"
 readelf -h "$program" | grep -q 'Type: *DYN' || wrong="$wrong fixed-addresses"
 readelf -S "$program" | grep -q '\.symtab' && wrong="$wrong symbols"
-for place in "$PWD" "$HOME"; do
-    ! grep -aqF "$place/" "$program" || wrong="$wrong the-path-$place"
-done
+# What nvcc compiles takes no other names for folders, and the worker is in no image that is handed out.
+if [ -z "$must" ]; then
+    for place in "$PWD" "$HOME"; do
+        ! grep -aqF "$place/" "$program" || wrong="$wrong the-path-$place"
+    done
+fi
 if [ -n "$wrong" ]; then
     # shellcheck disable=SC2086 # One line for all.
     echo "$program does not start on $boards:" $wrong >&2
