@@ -9,11 +9,12 @@ cd "$(dirname "$0")/../.."
 . image/steps/lib.sh
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/image
 
-libraries=$CACHE/libraries-$SNAPSHOT
+packages='libc6 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libstdc++6 libgcc-s1'
+libraries=$CACHE/libraries-$SNAPSHOT-$(echo "$packages" | sha256sum | cut -c 1-8)
 if [ ! -d "$libraries" ]; then
     rm -rf "$libraries.new"
     mkdir -p "$libraries.new"
-    for package in libc6 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libstdc++6 libgcc-s1; do
+    for package in $packages; do
         cp -r "$(unpacked $package)/." "$libraries.new"
     done
     mv "$libraries.new" "$libraries"

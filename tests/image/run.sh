@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
 # `run.sh program` stops after the program; `run.sh worker` builds the worker for GPUs instead and looks at it, which is for the night;
-# `run.sh all` also boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, joins Wi-Fis, and makes other boards. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a
-# second run is minutes. Figures that the tests note are printed by `scripts/bench.sh image`.
+# `run.sh all` also boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, joins Wi-Fis, and makes
+# other boards. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes. Figures that the tests note are printed by `scripts/bench.sh image`.
 set -eu
 
 cd "$(dirname "$0")/../.."
