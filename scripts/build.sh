@@ -27,12 +27,15 @@ case $* in
 esac
 dist=$PWD/target/dist
 
-# Everything that the program is made of, as one number.
+# Everything that the program is made of, as one number. What makes the container counts only where it is built in one.
 inputs() {
+    container=
+    [ "$with" != cross ] || container='cross.toml image/Dockerfile image/zig-cc'
     {
         rustc -V
         echo "$with $glibc $libsystemd"
-        find Cargo.toml Cargo.lock .cargo src models/manifest.toml scripts/build.sh image/systemd-stub image/cuda-stub -type f | LC_ALL=C sort |
+        # shellcheck disable=SC2086 # Nothing, or a list of files.
+        find Cargo.toml Cargo.lock .cargo src models/manifest.toml scripts/build.sh image/systemd-stub image/cuda-stub $container -type f | LC_ALL=C sort |
             while read -r file; do sha256sum "$file"; done
     } | sha256sum | cut -c 1-16
 }

@@ -12,8 +12,12 @@ usage() {
     exit 64
 }
 
-# A card, a stick, or a file behind a loop device: what can be taken out again.
+# A card, a stick, or a file behind a loop device: what can be taken out again. Memory that is soldered to a board (eMMC) hangs at the
+# same kind of controller as cards do, and is told from them by what it calls itself.
 can_be_taken_out() {
+    case ${1##*/} in
+    mmcblk*) [ "$(cat "${KAFCLAW_SYSFS:-/sys}/block/${1##*/}/device/type" 2>/dev/null)" = SD ] || return 1 ;;
+    esac
     case $(lsblk -dnro TYPE,RM,HOTPLUG,TRAN "$1" 2>/dev/null) in
     'loop '* | 'disk 1 '* | 'disk 0 1'*) return 0 ;;
     *) return 1 ;;
@@ -72,7 +76,8 @@ fi
 if [ -z "$yes" ]; then
     lsblk -o NAME,SIZE,VENDOR,MODEL,LABEL "$disk" >&2
     printf 'Everything on it will be lost. Type %s to go on: ' "$disk" >&2
-    read -r answer
+    answer=
+    read -r answer || true
     [ "$answer" = "$disk" ] || { say "Nothing was written."; exit 1; }
 fi
 
@@ -82,9 +87,14 @@ sync
 # What was written, as the map says it must be; past the cache where the disk can do that.
 say "Reading it back ..."
 block=$(sed -n 's/.*<BlockSize> *\([0-9]*\).*/\1/p' "$map")
-total=$(grep -c '<Range' "$map")
+ranges=$(sed -n 's/.*<Range chksum="\([0-9a-f]*\)"> *\([0-9]*\)-*\([0-9]*\) *<.*/\1 \2 \3/p' "$map")
+total=$(printf '%s\n' "$ranges" | grep -c .) || true
+if [ -z "$block" ] || [ "$total" -eq 0 ] || [ "$total" -ne "$(grep -c '<Range' "$map")" ]; then
+    say "$map does not say what should be on the disk: please fetch it again."
+    exit 1
+fi
 number=0
-sed -n 's/.*<Range chksum="\([0-9a-f]*\)"> *\([0-9]*\)-*\([0-9]*\) *<.*/\1 \2 \3/p' "$map" | while read -r sum first last; do
+printf '%s\n' "$ranges" | while read -r sum first last; do
     number=$((number + 1))
     printf '\r  part %s of %s' "$number" "$total" >&2
     is=$(dd if="$disk" bs="$block" skip="$first" count=$((${last:-$first} - first + 1)) iflag=direct status=none | sha256sum | cut -d ' ' -f 1)
@@ -93,5 +103,12 @@ $disk does not keep what is written to it (blocks from $first): please use anoth
 done
 say "
 Done: it may be taken out."
-board=$(basename "$base" | sed 's/^[a-z]*-\(.*\)-[0-9][0-9.]*$/\1/')
-[ ! -f "$here/board/$board/README.md" ] || say "What the board itself needs once, and what to look at: board/$board/README.md"
+about=board/$(basename "$base" | sed 's/^[a-z]*-\(.*\)-[0-9][0-9.]*$/\1/')/README.md
+if [ -f "$here/$about" ]; then
+    once=$(sed -n '/^## Once per board$/,/^## What/{ /^##/d; /^```/d; p; }' "$here/$about")
+    [ -z "$once" ] || say "
+Once per board, before it is started from this disk:
+$once"
+    say "
+What to look at at the first start: $about"
+fi

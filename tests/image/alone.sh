@@ -6,11 +6,7 @@ set -eu
 
 cd "$(dirname "$0")/../.."
 . scripts/need.sh
-set -a
-. image/meta
-. image/steps/lib.sh
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/image
-set +a
+. tests/image/recipe.sh
 . tests/image/machine.sh
 
 image=${1:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}

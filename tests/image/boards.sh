@@ -18,23 +18,40 @@ fail() {
     exit 1
 }
 
-# A package of Debian's kind $1 with the file $2 that says $3.
+# In the folder $1 of the vendor's tree, a package of Debian's kind $2 of the release $3, with the files that follow.
 package() {
-    mkdir -p "$scratch/deb/DEBIAN" "$scratch/deb/$(dirname "$2")"
-    printf 'Package: %s\nVersion: 39.2.0\nArchitecture: arm64\nMaintainer: nobody <nobody@example.org>\nDescription: stand-in\n' "$1" >"$scratch/deb/DEBIAN/control"
-    echo "$3" >"$scratch/deb/$2"
-    mkdir -p "$scratch/Linux_for_Tegra/nv_tegra/l4t_deb_packages"
-    dpkg-deb --root-owner-group -Zgzip -b "$scratch/deb" "$scratch/Linux_for_Tegra/nv_tegra/l4t_deb_packages/${1}_39.2.0_arm64.deb" >/dev/null
+    folder=$scratch/Linux_for_Tegra/$1 package=$2 version=$3
+    mkdir -p "$scratch/deb/DEBIAN" "$folder"
+    printf 'Package: %s\nVersion: %s\nArchitecture: arm64\nMaintainer: nobody <nobody@example.org>\nDescription: stand-in\n' "$package" "$version" >"$scratch/deb/DEBIAN/control"
+    shift 3
+    for file in "$@"; do
+        mkdir -p "$scratch/deb/$(dirname "$file")"
+        echo stand-in >"$scratch/deb/$file"
+    done
+    [ "$package" != nvidia-l4t-core ] || : >"$scratch/deb/usr/lib/aarch64-linux-gnu/nvidia/libnvdla_compiler.so"
+    dpkg-deb --root-owner-group -Zgzip -b "$scratch/deb" "$folder/${package}_${version}_arm64.deb" >/dev/null
     rm -r "$scratch/deb"
 }
 
+# As NVIDIA lays out the release $1: kernels in a folder of their own, and since R39 what is only for the driver `nvgpu` in packages of its own.
 orin() {
-    package nvidia-l4t-kernel boot/Image kernel
-    package nvidia-l4t-kernel-oot-modules lib/modules/6.8.12-tegra/kernel/nvgpu.ko module
-    package nvidia-l4t-firmware lib/firmware/nvidia/ga10b.fw firmware
-    package nvidia-l4t-core usr/lib/aarch64-linux-gnu/nvidia/libnvrm_gpu.so library
-    package nvidia-l4t-cuda usr/lib/aarch64-linux-gnu/nvidia/libcuda.so.1.1 library
-    package nvidia-l4t-nvpmodel etc/nvpmodel.conf settings
+    rm -rf "$scratch/Linux_for_Tegra"
+    others=nv_tegra/l4t_deb_packages
+    package kernel nvidia-l4t-kernel "$1" boot/Image
+    package kernel nvidia-l4t-kernel-oot-modules "$1" "lib/modules/$2/updates/host1x.ko"
+    package $others nvidia-l4t-firmware "$1" lib/firmware/nvidia/ga10b/fw.bin
+    package $others nvidia-l4t-core "$1" usr/lib/aarch64-linux-gnu/nvidia/libnvrm_gpu.so
+    package $others nvidia-l4t-nvpmodel "$1" etc/nvpmodel/nvpmodel_p3767_0003.conf
+    case $1 in
+    36*) package $others nvidia-l4t-cuda "$1" usr/lib/aarch64-linux-gnu/nvidia/libcuda.so.1.1 ;;
+    *)
+        package kernel nvidia-l4t-kernel-nvgpu "$1" "lib/modules/$2/updates/nvgpu.ko"
+        package kernel nvidia-l4t-kernel-module-configs "$1" etc/modprobe.d/nvidia-preferred-oot-modules.conf
+        package $others nvidia-l4t-firmware-nvgpu "$1" usr/share/doc/nvidia-l4t-firmware-nvgpu/copyright
+        package $others nvidia-l4t-cuda "$1" usr/lib/aarch64-linux-gnu/nvidia/libnvcucompat.so
+        package $others nvidia-l4t-cuda-nvgpu "$1" opt/nvidia/l4t-gpu-libs/nvgpu/libcuda.so.1.1
+        ;;
+    esac
     echo "Stand-in for the licence." >"$scratch/Linux_for_Tegra/nv_tegra/LICENSE"
     tar -cjf "$scratch/orin.tbz2" -C "$scratch" Linux_for_Tegra
 }
@@ -90,7 +107,7 @@ clear() {
 
 KAFCLAW_BINARY=${KAFCLAW_BINARY:-$PWD/target/dist/kafclaw}
 export KAFCLAW_BINARY
-orin
+orin 39.2.0 6.8.12-1021-tegra
 pi
 steps jetson-orin-nano && fail "an image was made without the vendor's files"
 grep -q developer.nvidia.com "$scratch/log" || fail "nobody is told where to fetch them: $(cat "$scratch/log")"
@@ -99,10 +116,23 @@ grep -q 'is not the Jetson' "$scratch/log" || fail "$(cat "$scratch/log")"
 steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 "$(sum "$scratch/orin.tbz2")" && fail "nobody agreed to the licence"
 grep -q 'Stand-in for the licence' "$scratch/log" || fail "the licence was not shown"
 steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 "$(sum "$scratch/orin.tbz2")" --accept-license || fail "$(cat "$scratch/log")"
-has_landed jetson-orin-nano root/boot/Image root/boot/initrd root/usr/lib/modules/6.8.12-tegra/modules.dep root/usr/lib/firmware/nvidia/ga10b.fw \
-    root/usr/lib/aarch64-linux-gnu/nvidia/libcuda.so.1.1 root/etc/ld.so.conf.d/nvidia.conf esp/EFI/BOOT/BOOTAA64.EFI root/usr/bin/kafclaw
+has_landed jetson-orin-nano root/boot/Image root/boot/initrd root/usr/lib/modules/6.8.12-1021-tegra/modules.dep \
+    root/usr/lib/modules/6.8.12-1021-tegra/updates/nvgpu.ko root/usr/lib/firmware/nvidia/ga10b/fw.bin root/opt/nvidia/l4t-gpu-libs/nvgpu/libcuda.so.1.1 \
+    root/etc/modprobe.d/nvidia-preferred-oot-modules.conf root/etc/ld.so.conf.d/nvidia.conf esp/EFI/BOOT/BOOTAA64.EFI root/usr/bin/kafclaw
+root=$CARGO_TARGET_DIR/image/jetson-orin-nano/root
+[ ! -e "$root/usr/lib/aarch64-linux-gnu/nvidia/libnvdla_compiler.so" ] || fail "an empty library was taken"
+grep -q '^video:.*kafclaw' "$root/etc/group" || fail "the assistant may not use the GPU"
 clear jetson-orin-nano
-say "ok   jetson-orin-nano"
+say "ok   jetson-orin-nano, JetPack 7.2"
+orin 36.5.0 5.15.185-tegra
+steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 "$(sum "$scratch/orin.tbz2")" --accept-license || fail "$(cat "$scratch/log")"
+has_landed jetson-orin-nano root/usr/lib/modules/5.15.185-tegra/modules.dep root/usr/lib/aarch64-linux-gnu/nvidia/libcuda.so.1.1
+clear jetson-orin-nano
+say "ok   jetson-orin-nano, JetPack 6.2.2"
+rm "$scratch/Linux_for_Tegra/nv_tegra/l4t_deb_packages"/nvidia-l4t-cuda_*
+tar -cjf "$scratch/orin.tbz2" -C "$scratch" Linux_for_Tegra
+steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 "$(sum "$scratch/orin.tbz2")" --accept-license && fail "a package that lacks the driver was taken"
+grep -q 'has no package nvidia-l4t-cuda' "$scratch/log" || fail "$(cat "$scratch/log")"
 steps raspberry-pi-5 --vendor "$scratch/pi.tar" --sha256 "$(sum "$scratch/pi.tar")" --accept-license || fail "$(cat "$scratch/log")"
 has_landed raspberry-pi-5 root/boot/Image root/boot/dtbs/bcm2712-rpi-5-b.dtb esp/RPI_EFI.fd esp/config.txt esp/bcm2712-rpi-5-b.dtb \
     root/usr/lib/modules/6.12.1-v8+/modules.dep esp/EFI/BOOT/grub.cfg root/usr/lib/firmware/brcm/brcmfmac43455-sdio.bin \

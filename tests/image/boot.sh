@@ -26,11 +26,16 @@ echo '{"timezone": "Europe/Berlin"}' >"$SCRATCH/stick.json"
 truncate -s 34M "$SCRATCH/stick"
 mkfs.vfat -F 32 "$SCRATCH/stick" >/dev/null
 mcopy -i "$SCRATCH/stick" "$SCRATCH/stick.json" ::/kafclaw.json
+# Another one for later, with something that is no update.
+truncate -s 34M "$SCRATCH/other"
+mkfs.vfat -F 32 "$SCRATCH/other" >/dev/null
+head -c 100000 /dev/urandom >"$SCRATCH/noise"
+mcopy -i "$SCRATCH/other" "$SCRATCH/noise" ::/noise.raucb
 # And a second cable, at whose other end is nobody yet.
 near="-netdev socket,id=near,udp=127.0.0.1:$((PORT_BASE + 8)),localaddr=127.0.0.1:$((PORT_BASE + 9))"
 # shellcheck disable=SC2086 # Words.
 start_machine "$SCRATCH/disk" "$firmware" -device qemu-xhci -drive if=none,id=stick,format=raw,file="$SCRATCH/stick" \
-    -device usb-storage,drive=stick,removable=on $near -device virtio-net-pci,netdev=near,romfile=
+    -drive if=none,id=other,format=raw,file="$SCRATCH/other" -device usb-storage,drive=stick,removable=on $near -device virtio-net-pci,netdev=near,romfile=
 tell_machine 'set_link near off'
 answered=$(wait_until 600 dashboard_answers) || fail "the dashboard does not answer"
 answered_at=$(now)
@@ -146,6 +151,24 @@ pass "doctor: $(jq -r '.summary | "\(.pass) PASS, \(.fail) FAIL, \(.skip) SKIP"'
 own_secrets >"$SCRATCH/own"
 [ "$(wc -l <"$SCRATCH/own")" -ge 5 ] || fail "too little was found that is its own"
 mv "$SCRATCH/own" "$FIGURES/$TEST.own"
+
+# A stick that is put in is shown until it is pulled: what is on this one is no update, and nothing for doctor's list above.
+stick_is_shown() {
+    inside 'test -r /run/media/*/noise.raucb'
+}
+stick_is_gone() {
+    inside 'test ! -e /run/media/*/noise.raucb'
+}
+tell_machine 'device_add usb-storage,id=other,drive=other,removable=on'
+wait_until 120 stick_is_shown >/dev/null || fail "the stick is not shown: $(inside 'cat /proc/mounts; journalctl -u "kafclaw-stick*" --no-pager')"
+! kafclaw_inside update install stick >"$SCRATCH/refused" 2>&1 || fail "noise was taken for an update"
+grep -q noise.raucb "$SCRATCH/refused" || fail "the update on the stick is not found: $(cat "$SCRATCH/refused")"
+tell_machine 'device_del other'
+wait_until 60 stick_is_gone >/dev/null || fail "the stick was pulled and is still shown: $(inside 'grep media /proc/mounts; systemctl list-units --all "kafclaw-stick*"')"
+! kafclaw_inside update install stick >"$SCRATCH/again" 2>&1 || fail "an update was found on no stick"
+! grep -q noise.raucb "$SCRATCH/again" || fail "it is still found: $(cat "$SCRATCH/again")"
+[ -z "$(inside 'systemctl --failed --no-legend --plain')" ] || fail "failed units: $(inside 'systemctl --failed --no-legend')"
+pass "an update on a stick is looked at as long as the stick is in: $(tail -n 1 "$SCRATCH/refused")"
 
 # When the kernel began, by the clock of this host.
 uptime=$(inside 'cut -d " " -f 1 /proc/uptime')

@@ -5,9 +5,7 @@ set -eu
 
 cd "$(dirname "$0")/../.."
 . scripts/need.sh
-. image/meta
-. image/steps/lib.sh
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/image
+. tests/image/recipe.sh
 
 packages='libc6 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libstdc++6 libgcc-s1'
 libraries=$CACHE/libraries-$SNAPSHOT-$(echo "$packages" | sha256sum | cut -c 1-8)

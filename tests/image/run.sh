@@ -1,8 +1,7 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
 # `run.sh program` stops after the program; `run.sh worker` builds the worker for GPUs instead and looks at it, which is for the night;
-# `run.sh all` also boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, joins Wi-Fis, and makes
-# other boards. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes. Figures that the tests note are printed by `scripts/bench.sh image`.
+# `run.sh all` also boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, and joins Wi-Fis. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes. Figures that the tests note are printed by `scripts/bench.sh image`.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -14,6 +13,7 @@ tests/image/floors.sh "$program"
 tests/image/smoke.sh "$program"
 [ "${1:-}" != program ] || exit 0
 scripts/image.sh qemu-aarch64 >/dev/null
+tests/image/boards.sh
 tests/image/boot.sh uefi
 tests/image/alone.sh
 if [ "${1:-}" != all ]; then
@@ -22,8 +22,8 @@ if [ "${1:-}" != all ]; then
 fi
 tests/image/power.sh 10
 tests/image/boot.sh u-boot
+tests/image/flash.sh
 tests/image/update.sh
 tests/image/fallback.sh
 tests/image/reset.sh
 tests/image/wifi.sh
-tests/image/boards.sh

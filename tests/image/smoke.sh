@@ -5,11 +5,7 @@ set -eu
 
 cd "$(dirname "$0")/../.."
 . scripts/need.sh
-set -a
-. image/meta
-. image/steps/lib.sh
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/image
-set +a
+. tests/image/recipe.sh
 
 has qemu-aarch64-static || install_packages qemu-user-static
 has curl || install_packages curl

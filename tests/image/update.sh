@@ -1,6 +1,6 @@
 #!/bin/sh
-# Takes a running image through an update and back, for who changes updates, slots, counters or GRUB: bundles that were cut off or changed
-# are refused, the good one comes over a line that breaks and is installed to slot B by `kafclaw update`, B comes up and proves itself; then
+# Takes a running image through an update and back, for who changes updates, slots, counters or GRUB: bundles that were cut off or changed,
+# of a stranger, of another board and of an older version are refused, the good one comes over a line that breaks and is installed to slot B by `kafclaw update`, B comes up and proves itself; then
 # somebody goes back to A, whose kernel cannot be read, and the machine must come back to B by itself, with what the home has told intact. Prints
 # how long each takes. `update.sh [IMAGE BUNDLE]`.
 set -eu
@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 . scripts/need.sh
 . tests/image/machine.sh
-. image/meta
+. tests/image/recipe.sh
 
 image=${1:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
 bundle=${2:-target/image/$PRODUCT-qemu-aarch64-$VERSION.raucb}
@@ -41,6 +41,15 @@ refused() {
     pass "$1: $(echo "$said" | grep "$2")"
 }
 
+# A small bundle $1 for the board $2 of the version $3, signed with the key $4 (.key and .pem).
+small_bundle() {
+    rm -rf "$SCRATCH/bundle"
+    mkdir "$SCRATCH/bundle"
+    head -c 1000000 /dev/urandom >"$SCRATCH/bundle/root.ext4"
+    sed "s/@COMPATIBLE@/$2/; s/@VERSION@/$3/; s/@BUILD@/$SNAPSHOT/" image/ota/manifest.raucm >"$SCRATCH/bundle/manifest.raucm"
+    rauc bundle --cert="$4.pem" --key="$4.key" "$SCRATCH/bundle" "$SCRATCH/$1" >&2
+}
+
 new_disk "$image" "$SCRATCH/disk"
 start_machine "$SCRATCH/disk" uefi
 wait_until 600 dashboard_answers >/dev/null || fail "A does not come up"
@@ -56,7 +65,17 @@ inside 'head -c 20000000 /var/tmp/update.raucb >/var/tmp/cut.raucb
 refused /var/tmp/cut.raucb 'cut off'
 refused /var/tmp/song.raucb 'is no update'
 refused /var/tmp/changed.raucb 'could not be written'
-inside 'rm /var/tmp/cut.raucb /var/tmp/changed.raucb /var/tmp/song.raucb'
+keyring=$(update_keyring)
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$SCRATCH/stranger.key" -out "$SCRATCH/stranger.pem" -days 3650 \
+    -subj '/CN=KafClaw updates of this builder' 2>/dev/null
+small_bundle stranger.raucb kafclaw-qemu-aarch64 9.9.9 "$SCRATCH/stranger"
+small_bundle board.raucb kafclaw-jetson-nano 9.9.9 "${keyring%.pem}"
+small_bundle older.raucb kafclaw-qemu-aarch64 0.0.9 "${keyring%.pem}"
+for name in stranger board older; do inside "cat >/var/tmp/$name.raucb" <"$SCRATCH/$name.raucb"; done
+refused /var/tmp/stranger.raucb 'signature'
+refused /var/tmp/board.raucb 'this update is for kafclaw-jetson-nano'
+refused /var/tmp/older.raucb '0.0.9'
+inside 'rm /var/tmp/*.raucb'
 
 setpriv --pdeathsig KILL tests/image/shop.py "$bundle" "$shop_port" >"$SCRATCH/asked" &
 others="$others $!"

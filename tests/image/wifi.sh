@@ -7,11 +7,7 @@ set -eu
 
 cd "$(dirname "$0")/../.."
 . scripts/need.sh
-set -a
-. image/meta
-. image/steps/lib.sh
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/image
-set +a
+. tests/image/recipe.sh
 . tests/image/machine.sh
 
 image=${1:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
@@ -177,12 +173,15 @@ tells_wrong() {
 wait_until 120 tells_wrong >/dev/null || astray "nothing is said about a wrong password"
 dashboard_answers || fail "with a wrong password the cable is of no use"
 kafclaw_inside doctor --json >"$SCRATCH/doctor" || true
-jq -e '.summary.fail == 0' "$SCRATCH/doctor" >/dev/null || fail "doctor: $(jq -c '.findings[] | select(.verdict == "FAIL")' "$SCRATCH/doctor")"
+jq -e '[.findings[] | select(.verdict == "FAIL").check] == ["wifi"]' "$SCRATCH/doctor" >/dev/null ||
+    fail "doctor: $(jq -c '.findings[] | select(.verdict == "FAIL")' "$SCRATCH/doctor")"
 [ -z "$(inside 'systemctl --failed --no-legend --plain')" ] || fail "failed units: $(inside 'systemctl --failed --no-legend')"
 pass "with a wrong password it serves by its cable, and says: $(tells_wrong | tail -n 1 | sed 's/.*\]: //')"
 
 tell_machine 'device_add usb-storage,id=stick,drive=stick,removable=on'
 wait_until 180 serves_by_air >/dev/null || astray "a stick with the right password does not help: $(inside 'journalctl --no-pager -b -u "kafclaw-stick*"')"
+kafclaw_inside doctor --json >"$SCRATCH/doctor" || fail "doctor: $(jq -c '.findings[] | select(.verdict == "FAIL")' "$SCRATCH/doctor")"
+jq -e '.findings[] | select(.check == "wifi").verdict == "PASS"' "$SCRATCH/doctor" >/dev/null || fail "doctor does not see the Wi-Fi: $(jq -c . "$SCRATCH/doctor")"
 pass "a stick with the right one is put in: it joins without a restart"
 
 router_off

@@ -11,7 +11,7 @@ use crate::{expect_at, expect_none};
 /// Where scripts lie.
 const FOLDERS: [&str; 6] = [".ci", "board", "image", "scripts", "tests/image", "tests/peers"];
 /// Scripts that others read, so that they are not run themselves.
-const READ_BY_OTHERS: [&str; 4] = ["need.sh", "lib.sh", "machine.sh", "hook.sh"];
+const READ_BY_OTHERS: [&str; 5] = ["need.sh", "lib.sh", "machine.sh", "recipe.sh", "hook.sh"];
 /// The first process of a device has nobody to stop for: it goes on, or starts the device anew.
 const FIRST_PROCESS: &str = "image/initramfs/init";
 /// A header of at least this many lines of comment.
