@@ -106,7 +106,11 @@ impl Args {
         if rustix::process::geteuid().is_root() && Path::new(IMAGE_HOME).join(".kafclaw").is_dir() {
             terminal.variables.add("KAFCLAW_HOME", IMAGE_HOME);
         }
-        let loaded = terminal.load_config()?;
+        // A system that refuses the configuration of the one before must be left all the same.
+        let loaded = terminal.load_config_or_defaults()?;
+        if let (Action::Check { .. } | Action::Install { .. }, Some(mistakes)) = (&self.action, &loaded.mistakes) {
+            return Err(Failure::Config(mistakes.clone()));
+        }
         let places = places(&loaded);
         match self.action {
             Action::Check { source, json } => check(source, json, &loaded, &places, terminal),

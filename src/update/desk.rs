@@ -114,10 +114,13 @@ impl Desk {
         keep::write(&self.places.request(), &text, 0o600, Lasting::Yes)
     }
 
-    /// The bundle that was checked here and can be handed on.
+    /// The bundle that was checked here and can be handed on. One that was refused here, or came back, can not.
     pub fn served(&self) -> Option<Served> {
         let path = self.places.bundle();
         let facts: Bundle = keep::read_json(&self.places.bundle_facts())?;
+        if !self.ledger().may_hand_on(&facts.version) {
+            return None;
+        }
         let bytes = std::fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file)?.len();
         (bytes == facts.bytes).then_some(Served { path, facts })
     }

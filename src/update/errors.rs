@@ -14,6 +14,11 @@ pub enum UpdateError {
     File { attempt: &'static str, path: PathBuf, source: io::Error },
     #[error("the disk is full: {} has {free_mib} MiB free and {need_mib} MiB are needed; make room and try again", path.display())]
     DiskFull { path: PathBuf, need_mib: u64, free_mib: u64 },
+    #[error(
+        "the disk is full: {} has {free_mib} MiB free and the update, which does not say how long it is, needs more; make room and try again",
+        path.display()
+    )]
+    NoRoom { path: PathBuf, free_mib: u64 },
     #[error("{} is no update (a file that ends in .raucb)", path.display())]
     NotABundle { path: PathBuf },
     #[error("{} was cut off on its way; get it again", path.display())]
@@ -32,6 +37,11 @@ pub enum UpdateError {
     NotOffered { from: String, compatible: String, has: String },
     #[error("{from} does not answer with an index of updates")]
     Index { from: String },
+    #[error(
+        "{source_text} is an update itself and no list of them: what it is shows when it is read. To take it if it is newer: \
+         kafclaw update install --only-newer {source_text}"
+    )]
+    NoIndex { source_text: String },
     #[error(
         "no USB stick with an update (a file that ends in .raucb) is mounted; plug one in, or give the file's path"
     )]

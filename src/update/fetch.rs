@@ -52,6 +52,8 @@ pub fn bring(it: &Fetching, order: &Order, tell: Tell<'_>) -> Result<(), UpdateE
     forget_others(&it.folder, &part);
     if order.is_url() {
         let (url, bytes) = resolve(it, &order.source)?;
+        let have = fs::metadata(&part).map_or(0, |file| file.len());
+        bytes.map_or(Ok(()), |bytes| check_room(&it.folder, bytes.saturating_sub(have)))?;
         let expected = Expected { bytes, bytes_max: BUNDLE_BYTES_MAX, is_checked: true };
         let got = fetcher(it).get(&url, &part, expected, &mut |bytes, total| {
             tell(bytes, total);
@@ -67,8 +69,11 @@ pub fn bring(it: &Fetching, order: &Order, tell: Tell<'_>) -> Result<(), UpdateE
 
 /// Which update `source` offers for this board. A file or a bundle's own address say so only when it is here.
 pub fn look(it: &Fetching, source: &str) -> Result<Offer, UpdateError> {
-    let Some(Place::Index(url)) = place(source) else {
-        return Err(UpdateError::Index { from: source.to_owned() });
+    let url = match place(source) {
+        Some(Place::Index(url)) => url,
+        Some(Place::Bundle(_)) => return Err(UpdateError::NoIndex { source_text: source.to_owned() }),
+        None if source.contains("://") => return Err(UpdateError::Source { source_text: source.to_owned() }),
+        None => return Err(UpdateError::NoIndex { source_text: source.to_owned() }),
     };
     let bytes = fetcher(it).read(url.as_str(), "application/json", INDEX_BYTES_MAX);
     let bytes = bytes.map_err(|source| failed(it, url.as_str(), source))?;
@@ -111,9 +116,12 @@ fn resolve(it: &Fetching, source: &str) -> Result<(String, Option<u64>), UpdateE
 }
 
 fn failed(it: &Fetching, url: &str, source: FetchError) -> UpdateError {
-    if matches!(source, FetchError::DiskFull) {
-        let free_mib = models::free_bytes(&it.folder) / MIB;
-        return UpdateError::DiskFull { path: it.folder.clone(), need_mib: free_mib.saturating_add(1), free_mib };
+    if let FetchError::DiskFull { rest } = source {
+        let (path, free_mib) = (it.folder.clone(), models::free_bytes(&it.folder) / MIB);
+        return match rest {
+            Some(rest) => UpdateError::DiskFull { path, need_mib: rest / MIB + SPARE_MIB, free_mib },
+            None => UpdateError::NoRoom { path, free_mib },
+        };
     }
     let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
     UpdateError::Fetch { from: host.unwrap_or_else(|| url.to_owned()), source }
@@ -166,5 +174,61 @@ fn forget_others(folder: &Path, part: &Path) {
         if name.starts_with(PART_PREFIX) && !name.starts_with(&kept) {
             let _ = fs::remove_file(file.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn fetching(folder: &Path) -> Fetching {
+        let compatible = "kafclaw-x".to_owned();
+        Fetching { folder: folder.to_owned(), compatible, ..Fetching::default() }
+    }
+
+    /// Answers one request with `body`.
+    fn web_server(body: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            let (mut door, _) = listener.accept().expect("somebody");
+            let _ = door.read(&mut [0; 4096]);
+            let _ = write!(door, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        });
+        format!("http://{address}/index.json")
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_what_is_needed_where_that_is_known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let it = fetching(folder.path());
+        let said = |rest: Option<u64>| failed(&it, "http://x.org/a.raucb", FetchError::DiskFull { rest }).to_string();
+        let known = said(Some(300 * MIB));
+        assert!(known.contains("364 MiB are needed") && known.contains("make room"), "{known}");
+        let unknown = said(None);
+        assert!(unknown.contains("does not say how long it is") && unknown.contains("make room"), "{unknown}");
+    }
+
+    #[test]
+    fn what_the_index_calls_too_long_for_the_disk_is_not_begun() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bytes = 8_u64 << 40;
+        let index = serde_json::json!({"version": "0.3.0", "bundles": [{"compatible": "kafclaw-x", "url": "x.raucb", "bytes": bytes}]});
+        let order = Order { source: web_server(index.to_string()), ..Order::default() };
+        let said = bring(&fetching(folder.path()), &order, &mut |_, _| {}).expect_err("no room").to_string();
+        assert!(said.contains(&format!("{} MiB are needed", bytes / MIB + SPARE_MIB)), "{said}");
+    }
+
+    #[test]
+    fn whoever_looks_at_a_bundle_is_told_how_to_take_it() {
+        let it = fetching(Path::new("/nonexistent"));
+        for source in ["/media/stick/new.raucb", "http://x.org/new.raucb"] {
+            let said = look(&it, source).expect_err("no index").to_string();
+            assert!(said.contains(&format!("kafclaw update install --only-newer {source}")), "{said}");
+        }
+        let said = look(&it, "ftp://x.org/index.json").expect_err("no web address").to_string();
+        assert!(said.contains("neither a file nor a web address"), "{said}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -80,6 +80,7 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> R
             _ => {}
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(draft)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         if lasting == Lasting::Yes {
             file.sync_all()?;
@@ -90,9 +91,14 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32, lasting: Lasting) -> R
     written.map_err(UpdateError::file("write", path))
 }
 
-/// Makes the folder and those above it, with `mode`, where they are not there.
+/// Makes the folder and those above it where they are not there; it has `mode`, whatever the caller's umask is: the gateway, which has
+/// no rights, reads what root's programs write.
 pub fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// One driver at a time; whoever holds the file holds the lock.

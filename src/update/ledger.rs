@@ -197,6 +197,15 @@ impl Ledger {
         bytes
     }
 
+    /// Whether other hubs may have `version` from here: it is not being judged, and what came of it last, if anything did, is that it
+    /// proved itself. A system that was left without anybody knowing its version may be any.
+    pub(super) fn may_hand_on(&self, version: &str) -> bool {
+        let is_about =
+            |past: &&Past| past.version == version || (past.version.is_empty() && past.outcome == Outcome::RolledBack);
+        let last = self.past.iter().find(is_about);
+        self.phase != Phase::Checking && last.is_none_or(|past| past.outcome == Outcome::Confirmed)
+    }
+
     pub(super) fn enter(&mut self, phase: Phase, now: Timestamp) {
         self.phase = phase;
         self.changed_at = now.to_rfc3339();
@@ -239,6 +248,24 @@ mod tests {
         assert_eq!(ledger.past[0].outcome, Outcome::Failed);
         assert_eq!(Ledger::parse(br#"{"phase": "dreaming"}"#).phase, Phase::Idle);
         assert_eq!(Ledger::parse(b""), Ledger::default());
+    }
+
+    #[test]
+    fn a_version_is_handed_on_unless_the_last_that_came_of_it_was_bad() {
+        let past = |version: &str, outcome| Past { version: version.to_owned(), outcome, ..Past::default() };
+        let check = |past: Vec<Past>, expected: bool| {
+            let ledger = Ledger { phase: Phase::Fetching, past, ..Ledger::default() };
+            assert_eq!(ledger.may_hand_on("0.3.0"), expected, "{ledger:?}");
+            assert!(!Ledger { phase: Phase::Checking, ..ledger }.may_hand_on("0.3.0"));
+        };
+        let (good, bad, gone) = (Outcome::Confirmed, Outcome::Failed, Outcome::RolledBack);
+        check(vec![], true);
+        check(vec![past("0.3.0", good), past("0.3.0", gone)], true);
+        check(vec![past("0.3.0", gone), past("0.3.0", good)], false);
+        check(vec![past("0.4.0", bad), past("0.3.0", bad)], false);
+        // A download that broke off says nothing about what is here; a slot that was left might be this one.
+        check(vec![past("", bad), past("0.4.0", gone), past("0.3.0", good)], true);
+        check(vec![past("", gone), past("0.3.0", good)], false);
     }
 
     proptest! {

@@ -217,6 +217,37 @@ fn a_system_that_is_not_well_is_given_up_and_the_reason_survives() {
     let ledger = house.confirm().expect("the old one is well");
     assert_eq!(ledger.phase, Phase::RolledBack);
     assert!(house.ledger().reason.is_some_and(|reason| reason.contains("the doors do not answer")));
+    assert!(house.places.bundle_facts().exists());
+    assert_eq!(Desk::new(house.places.clone()).served(), None, "what came back here is nothing for others");
+}
+
+#[test]
+fn what_is_handed_on_has_not_failed_here() {
+    let mut house = House::new();
+    let desk = Desk::new(house.places.clone());
+    let served = || desk.served().map(|served| served.facts.version);
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    house.driver(|driver| driver.install(order)).expect("installed");
+    house.runs("B");
+    house.confirm().expect("confirmed");
+    assert_eq!(served().as_deref(), Some("0.3.0"));
+    // A download that breaks off says nothing about the bundle that is here.
+    let order = Order { source: "http://127.0.0.1:1/x.raucb".to_owned(), ..Order::default() };
+    house.driver(|driver| driver.install(order)).expect_err("nobody is there");
+    assert_eq!(served().as_deref(), Some("0.3.0"));
+    let order = house.file("other.raucb", &bundle("kafclaw-y", "0.4.0"));
+    house.driver(|driver| driver.install(order)).expect_err("for another board");
+    assert_eq!(served(), None);
+    let order = house.file("worn.raucb", &bundle("kafclaw-x", "0.5.0"));
+    house.slots.fails = Some("install");
+    house.driver(|driver| driver.install(order.clone())).expect_err("it could not be written");
+    assert_eq!(served(), None);
+    house.slots.fails = None;
+    house.driver(|driver| driver.install(order)).expect("installed");
+    assert_eq!(served(), None, "not before it has proved itself after all");
+    house.runs("A");
+    house.confirm().expect("confirmed");
+    assert_eq!(served().as_deref(), Some("0.5.0"));
 }
 
 #[test]

@@ -138,6 +138,19 @@ fn bundle(compatible: &str, version: &str) -> Vec<u8> {
     bytes
 }
 
+/// What reads a stick is careful with what it writes; the gateway, which has no rights, must see all the same what became of an update.
+#[test]
+fn what_root_writes_down_can_be_read_by_the_gateway() {
+    let Machine { folder, plan } = Machine::new();
+    let machine = Machine { folder, plan: plan.with_prelude("umask 077") };
+    let noise = machine.put("noise.raucb", "no update").display().to_string();
+    assert!(machine.refused(&["install", &noise]).contains("is no update"));
+    for (name, mode) in [("persist/update", 0o755), ("persist/update/state.json", 0o644)] {
+        let found = fs::metadata(machine.folder.path().join(name)).expect(name).permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{name}: {found:o}");
+    }
+}
+
 #[test]
 fn a_system_is_updated_proved_and_gone_back_from() {
     let machine = Machine::new();
@@ -211,6 +224,44 @@ fn a_system_that_is_not_well_comes_back_with_its_reason() {
     let doctor = machine.plan.command(&["doctor"]).output().expect("the program");
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.contains("FAIL  update") && doctor.contains("0.3.0 was taken back"), "{doctor}");
+}
+
+#[test]
+fn a_system_whose_runtime_does_not_load_is_not_confirmed() {
+    let machine = Machine::new();
+    let mut gateway = machine.plan.start();
+    machine.done(&["install", &machine.bundle("new.raucb", "kafclaw-test", "0.3.0"), "--restart"]);
+    machine.calls();
+    machine.restart_into("B", &mut gateway);
+    let mut gateway = gateway.start_again();
+    let library = machine.put("libonnxruntime.so", "half of a library");
+    let mut confirm = machine.plan.command(&["update", "confirm"]);
+    let output = confirm.env("ORT_DYLIB_PATH", &library).output().expect("the program");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("Starting anew") && said.contains("ONNX Runtime"), "{said}");
+    assert_eq!(machine.calls(), ["rauc status mark-bad", "systemctl --no-block reboot"]);
+    machine.restart_into("A", &mut gateway);
+    let gateway = gateway.start_again();
+    machine.done(&["confirm"]);
+    assert!(machine.status()["reason"].as_str().is_some_and(|reason| reason.contains("could not open")));
+    // What came back here is nothing for other hubs.
+    assert_eq!(gateway.dashboard().get("/api/v1/update/bundle").status, 404);
+}
+
+#[test]
+fn a_system_that_refuses_the_configuration_is_left_and_the_mistake_is_told() {
+    let machine = Machine::new();
+    let mut gateway = machine.plan.start();
+    machine.done(&["install", &machine.bundle("new.raucb", "kafclaw-test", "0.3.0"), "--restart"]);
+    machine.calls();
+    machine.restart_into("B", &mut gateway);
+    let file = machine.plan.state().join("config.json");
+    fs::write(&file, r#"{"mqtt": {"confirmTimeout": "soon"}}"#).expect("written");
+    machine.done(&["confirm"]);
+    assert_eq!(machine.calls(), ["rauc status mark-bad", "systemctl --no-block reboot"]);
+    let status = machine.status();
+    assert!(status["reason"].as_str().is_some_and(|reason| reason.contains("mqtt.confirmTimeout")), "{status}");
+    assert!(machine.refused(&["check", "http://127.0.0.1:9"]).contains("mqtt.confirmTimeout"));
 }
 
 #[test]

@@ -1,18 +1,18 @@
 //! Whether the system that runs is well: what a slot must show before the boot loader may rely on it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use serde_json::Value;
 
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::cli::client::Client;
+use crate::cli::doctor;
+use crate::cli::update::places;
 use crate::config::{Config, Loaded};
 use crate::db;
-use crate::doctor::{Finding, ModelPlace, Verdict, clock, embeds};
+use crate::doctor::{Finding, Verdict, clock, embeds};
 use crate::link::mqtt::Address;
-use crate::models::bundled_folders;
 
 /// Whether the embedder is tried; it takes seconds on a small board.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,10 +25,13 @@ pub(super) enum Embedding {
 pub(super) fn troubles(loaded: &Loaded, embedding: Embedding) -> Vec<String> {
     let config = &loaded.config;
     let mut troubles = doors(config);
+    if let Some(mistakes) = loaded.mistakes.as_ref().filter(|_| !troubles.is_empty()) {
+        troubles.insert(0, chain(mistakes));
+    }
     troubles.extend(failure(&clock(&config.paths.state_dir, Clock::System.now())));
     // Not worth seconds of computing while it is not well anyway.
     if embedding == Embedding::Try && troubles.is_empty() {
-        troubles.extend(computes(config));
+        troubles.extend(computes(loaded));
     }
     troubles
 }
@@ -61,14 +64,9 @@ fn broker(config: &Config, status: &Value) -> Option<String> {
     (is_own && !is_connected).then(|| format!("the broker on {}:{} is not connected", address.host, address.port))
 }
 
-fn computes(config: &Config) -> Option<String> {
-    let runtime: PathBuf = config.section("/inference/runtime").unwrap_or_default();
-    let program = std::env::current_exe().ok();
-    let place = ModelPlace {
-        folder: config.paths.state_dir.join("models"),
-        bundled: bundled_folders(program.as_deref()),
-        runtime: Some(runtime).filter(|path| !path.as_os_str().is_empty()),
-    };
+/// A system in slots brings its model and the runtime along; one that does not is not whole.
+fn computes(loaded: &Loaded) -> Option<String> {
+    let place = doctor::models(loaded, &places(loaded));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let found = runtime.block_on(embeds(&place));
     runtime.shutdown_background();
