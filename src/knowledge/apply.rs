@@ -1,5 +1,6 @@
 //! Taking what another member says.
 
+use rusqlite::Connection;
 use serde_json::json;
 
 use crate::base::clock::Timestamp;
@@ -10,6 +11,7 @@ use crate::knowledge::ballot::{self, Ballot, Verdict};
 use crate::knowledge::fact::{Fact, Passing, Reception, receive};
 use crate::knowledge::wire::{self, Body, Kind, Outcome};
 use crate::knowledge::{Context, Proposal, compare, own, store};
+use crate::timeline;
 
 /// Waiting versions of one fact, and of all facts; one more is dropped and comes again when replicas compare.
 const GAPS_OF_ONE_MAX: u32 = 64;
@@ -327,9 +329,9 @@ fn content_hash(message: &wire::Message) -> String {
 fn told(mut applied: Applied, now: Timestamp, topic: &str, message: &wire::Message) -> Applied {
     let is_news = !matches!(applied.status, Status::Skipped | Status::Duplicate);
     if is_news {
-        let classification = format!("knowledge_{}_{}", message.body.type_name(), applied.status.as_str());
+        let classification = classification(message.body.type_name(), applied.status);
         let head = &message.head;
-        let event = Event::system("KNOW", TraceId::new(head.trace_id.as_str()), now, classification.to_uppercase());
+        let event = Event::system("KNOW", TraceId::new(head.trace_id.as_str()), now, classification);
         applied.events.push(Event {
             sender_id: head.claw_id.clone(),
             sender_name: head.claw_id.clone(),
@@ -344,6 +346,27 @@ fn told(mut applied: Applied, now: Timestamp, topic: &str, message: &wire::Messa
         });
     }
     applied
+}
+
+fn classification(type_name: &str, status: Status) -> String {
+    format!("knowledge_{type_name}_{}", status.as_str()).to_uppercase()
+}
+
+/// What became of the facts that others said, as far back as the timeline goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FactsHeard {
+    pub accepted: u64,
+    pub stale: u64,
+    pub conflict: u64,
+}
+
+pub fn facts_heard(conn: &Connection) -> rusqlite::Result<FactsHeard> {
+    let count = |status| timeline::count_of_knowledge(conn, &classification("fact", status));
+    Ok(FactsHeard {
+        accepted: count(Status::Accepted)?,
+        stale: count(Status::Stale)?,
+        conflict: count(Status::Conflict)?,
+    })
 }
 
 /// What the message is about, for the timeline.

@@ -20,7 +20,7 @@ mod store;
 mod tick;
 pub mod wire;
 
-pub use apply::{Applied, Outgoing, Status, apply};
+pub use apply::{Applied, FactsHeard, Outgoing, Status, apply, facts_heard};
 pub use compare::reconnected;
 pub use own::{
     FactDraft, ProposalDraft, PublishRefusal, capabilities, may_leave, presence, propose, publish_fact, vote,

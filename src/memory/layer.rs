@@ -1,4 +1,5 @@
-//! The six layers (specification §8.1): a naming convention on a chunk's source, with a life span each.
+//! The layers: a naming convention on a chunk's source, with a life span each. KafClaw's six (specification §8.1), and documents,
+//! which KafClaw has no layer for: a house can add files to its memory, and wants them counted and reset apart.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ const fn layer(
     Layer { name, source_prefix, description, ttl_days, color }
 }
 
-/// In the order of the API (specification §3.8); the last one is ours.
+/// In the order of the API (specification §3.8); the seventh is ours, behind those that clients of KafClaw know.
 pub const LAYERS: [Layer; 7] = [
     layer("soul", "soul:", 0, "#a855f7", "Identity and personality files loaded at startup"),
     layer("conversation", "conversation:", 30, "#58a6ff", "Auto-indexed Q&A pairs from your conversations"),
@@ -41,7 +42,7 @@ pub const LAYERS: [Layer; 7] = [
     layer("group", "group:", 60, "#22c55e", "Shared knowledge from group collaboration"),
     layer("er1", "er1:", 0, "#fbbf24", "Personal memories synced from ER1"),
     layer("observation", "observation:", 0, "#67e8f9", "Compressed observations from conversation analysis"),
-    layer("document", "document:", 0, "#f472b6", "Texts of documents that were added"),
+    layer(DOCUMENT_LAYER, "document:", 0, "#f472b6", "Texts of documents that were added"),
 ];
 
 /// The layer a source belongs to; none for what people told the house themselves (`user`), which is permanent.
@@ -51,14 +52,10 @@ pub fn layer_of(source: &str) -> Option<&'static Layer> {
 
 /// Name of the layer of what people told the house themselves, and of all that no other layer claims.
 pub const USER_LAYER: &str = "user";
-/// Name of the layer of files that people gave to the house, which the API does not list.
+/// Name of the layer of files that people gave to the house.
 pub const DOCUMENT_LAYER: &str = "document";
 
 /// As [`layer_of`], by name. Part of the stored format: chunks and the blocks of their vectors carry it.
 pub fn layer_name(source: &str) -> &'static str {
-    match layer_of(source) {
-        Some(layer) => layer.name,
-        None if source.starts_with("document:") => DOCUMENT_LAYER,
-        None => USER_LAYER,
-    }
+    layer_of(source).map_or(USER_LAYER, |layer| layer.name)
 }

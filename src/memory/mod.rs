@@ -7,6 +7,7 @@
 mod chunk;
 mod chunker;
 mod fill;
+mod forget;
 mod generation;
 mod index;
 mod indexer;
@@ -26,6 +27,9 @@ mod write;
 pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkError, IMPORTANCE, chunk_id};
 pub use chunker::{Cut, Form, PIECE_BYTES_MIN, Piece, split};
 pub use fill::{Counted, Repaired, Waiting, counted, finish, reindex, repair, settle, store, waiting};
+pub use forget::{
+    Forgotten, PIECE_LEN, Scope, forget, forget_all, forget_matching, forget_some, forget_source, in_pieces, prune,
+};
 pub use generation::{Generation, State, active, filling};
 pub use indexer::{Failure, Indexer, Progress};
 pub use layer::{DOCUMENT_LAYER, LAYERS, Layer, USER_LAYER, layer_name, layer_of};
@@ -38,8 +42,10 @@ pub use search::{Hit, LayerCount, Stats, find, list, search, stats};
 pub use seek::{Ask, HITS_MAX, MIN_SCORE, Mode, QueryVector, seek};
 pub use transfer::{ImportCount, Imported, LINE_BYTES_MAX, LineError, Vectors, export, import, read_line};
 pub use vector::{DIMS_MAX, from_blob, to_blob, unit};
-pub use write::{CHUNKS_MAX, Remembered, forget, forget_matching, forget_source, prune, remember, remember_all, reset};
+pub use write::{CHUNKS_MAX, Remembered, remember, remember_all};
 
+#[cfg(test)]
+mod forget_tests;
 #[cfg(test)]
 mod meaning_tests;
 #[cfg(test)]

@@ -124,10 +124,11 @@ fn layers_are_counted_and_outlived_chunks_go() {
     assert_eq!(counts(), [("conversation", 1), ("tool", 1)]);
     let gone = db.write_blocking(|tx| prune(tx, NOW.plus(15 * DAY))).expect("pruned");
     assert_eq!((gone, counts()), (1, vec![("conversation", 1)]));
-    let layer = layer_of("conversation:mqtt");
-    assert_eq!(db.write_blocking(move |tx| reset(tx, layer)).expect("reset"), 1);
+    let layer = Scope::Layer(layer_of("conversation:mqtt").expect("a layer"));
+    let one = Forgotten { gone: 1, is_all: true };
+    assert_eq!(db.write_blocking(move |tx| forget_some(tx, layer)).expect("reset"), one);
     assert_eq!(found(&db, "person"), ["told by a person"]);
-    assert_eq!(db.write_blocking(|tx| reset(tx, None)).expect("reset"), 1);
+    assert_eq!(db.write_blocking(|tx| forget_some(tx, Scope::All)).expect("reset"), one);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::base::clock::Timestamp;
 use crate::base::id::to_hex;
 use crate::db::{Db, DbError};
-use crate::memory::CHUNK_BYTES_MAX;
+use crate::memory::{self, CHUNK_BYTES_MAX};
 use crate::recall::document::{self, Document, Section};
 use crate::recall::source::{self, Piece, Version};
 
@@ -55,8 +55,8 @@ pub async fn index(db: &Db, folder: &Path, files: &'static [&'static str], now: 
         db.write(move |tx| source::replace(tx, &version, &pieces, now)).await?;
         indexed.changed += 1;
     }
-    if !gone.is_empty() {
-        db.write(move |tx| gone.iter().try_for_each(|source| source::remove(tx, source).map(drop))).await?;
+    for file in gone {
+        memory::in_pieces(db, move |tx| source::remove_some(tx, &file)).await?;
     }
     Ok(indexed)
 }

@@ -1,14 +1,14 @@
 //! Files and their chunks: which version of a file the memory holds, and how a new version takes the old one's place.
 //! Tables `recall_sources` and `recall_source_chunks`.
 //!
-//! A file comes in parts, each a transaction. The last one makes it the version that counts and forgets what only the old one
-//! had; a file whose last part never came is taken again, because its hash was not noted.
+//! A file comes in parts, each a transaction. After the last one, what only the old one had is forgotten a piece at a time, and it
+//! is the version that counts; a file whose last part never came is taken again, because its hash was not noted.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use crate::base::clock::Timestamp;
 use crate::db::Tx;
-use crate::memory::{self, Chunk, ChunkError, Remembered};
+use crate::memory::{self, Chunk, ChunkError, Forgotten, PIECE_LEN, Remembered};
 
 /// How the sources of documents begin; the rest is the file's path.
 pub const DOCUMENT: &str = "document:";
@@ -93,54 +93,89 @@ pub fn add_part(tx: &Tx<'_>, version: &Version, pieces: &[Piece], now: Timestamp
     Ok(Taken::Taken { chunks })
 }
 
-/// After the last part: this is the version that counts. Returns how many chunks of older ones were forgotten.
-pub fn complete(tx: &Tx<'_>, version: &Version, now: Timestamp) -> rusqlite::Result<usize> {
-    tx.prepare_cached(
-        "INSERT INTO recall_sources (source, hash, bytes, title, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (source) DO UPDATE SET hash = excluded.hash, bytes = excluded.bytes, title = excluded.title,
-            updated_at = excluded.updated_at",
-    )?
-    .execute(params![
-        version.source,
-        version.hash,
-        i64::try_from(version.bytes).unwrap_or(i64::MAX),
-        version.title,
-        now
-    ])?;
-    let old = tx
-        .prepare_cached("DELETE FROM recall_source_chunks WHERE source = ?1 AND hash <> ?2 RETURNING chunk_id")?
-        .query_map([&version.source, &version.hash], |row| row.get(0))?
-        .collect::<rusqlite::Result<Vec<String>>>()?;
-    for id in &old {
-        memory::forget(tx, id)?;
+/// After the last part: this is the version that counts. Forgets a piece of what only older ones had; the version counts with the
+/// last piece.
+pub fn complete_some(tx: &Tx<'_>, version: &Version, now: Timestamp) -> rusqlite::Result<Forgotten> {
+    let old = "SELECT chunk_id FROM recall_source_chunks WHERE source = ?2 AND hash <> ?3 LIMIT ?1";
+    let forgotten = forget_piece(tx, &version.source, old, params![PIECE_LEN, version.source, version.hash])?;
+    if forgotten.is_all {
+        tx.prepare_cached(
+            "INSERT INTO recall_sources (source, hash, bytes, title, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (source) DO UPDATE SET hash = excluded.hash, bytes = excluded.bytes, title = excluded.title,
+                updated_at = excluded.updated_at",
+        )?
+        .execute(params![
+            version.source,
+            version.hash,
+            i64::try_from(version.bytes).unwrap_or(i64::MAX),
+            version.title,
+            now
+        ])?;
     }
-    Ok(old.len())
+    Ok(forgotten)
 }
 
-/// All parts at once.
+/// All parts at once, for files that are small.
 pub fn replace(tx: &Tx<'_>, version: &Version, pieces: &[Piece], now: Timestamp) -> rusqlite::Result<Taken> {
     let taken = add_part(tx, version, pieces, now)?;
     if taken != Taken::Full {
-        complete(tx, version, now)?;
+        while !complete_some(tx, version, now)?.is_all {}
     }
     Ok(taken)
 }
 
-/// Forgets a file with its chunks; false when there was none.
-pub fn remove(tx: &Tx<'_>, source: &str) -> rusqlite::Result<bool> {
-    let ids = chunk_ids(tx, source)?;
-    for id in &ids {
-        memory::forget(tx, id)?;
+/// Forgets a piece of a file's chunks, and with the last one the file.
+pub fn remove_some(tx: &Tx<'_>, source: &str) -> rusqlite::Result<Forgotten> {
+    let all = "SELECT chunk_id FROM recall_source_chunks WHERE source = ?2 LIMIT ?1";
+    let forgotten = forget_piece(tx, source, all, params![PIECE_LEN, source])?;
+    if forgotten.is_all {
+        tx.prepare_cached("DELETE FROM recall_sources WHERE source = ?1")?.execute([source])?;
     }
-    tx.prepare_cached("DELETE FROM recall_source_chunks WHERE source = ?1")?.execute([source])?;
-    let gone = tx.prepare_cached("DELETE FROM recall_sources WHERE source = ?1")?.execute([source])?;
-    Ok(gone > 0 || !ids.is_empty())
+    Ok(forgotten)
 }
 
-/// Forgets which files are kept, after their layer was reset; those whose source begins with `prefix`.
-pub fn forget_all(tx: &Tx<'_>, prefix: &str) -> rusqlite::Result<()> {
-    tx.execute("DELETE FROM recall_source_chunks WHERE substr(source, 1, length(?1)) = ?1", [prefix])?;
-    tx.execute("DELETE FROM recall_sources WHERE substr(source, 1, length(?1)) = ?1", [prefix]).map(drop)
+/// Whether anything of a file is here.
+pub fn is_known(conn: &Connection, source: &str) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM recall_sources WHERE source = ?1)
+            OR EXISTS (SELECT 1 FROM recall_source_chunks WHERE source = ?1)",
+    )?
+    .query_row([source], |row| row.get(0))
+}
+
+/// Forgets the chunks of `source` that `sql` selects. Where more are left, no version counts any more: a file that is half
+/// forgotten must not pass for one that is kept.
+fn forget_piece(tx: &Tx<'_>, source: &str, sql: &str, params: impl Params) -> rusqlite::Result<Forgotten> {
+    let ids: Vec<String> =
+        tx.prepare_cached(sql)?.query_map(params, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    memory::forget_all(tx, &ids)?;
+    for id in &ids {
+        tx.prepare_cached("DELETE FROM recall_source_chunks WHERE source = ?1 AND chunk_id = ?2")?
+            .execute([source, id])?;
+    }
+    let is_all = ids.len() < PIECE_LEN as usize;
+    if !is_all {
+        tx.prepare_cached("UPDATE recall_sources SET hash = '' WHERE source = ?1")?.execute([source])?;
+    }
+    Ok(Forgotten { gone: ids.len(), is_all })
+}
+
+/// Forgets a piece of which files are kept, after their layer was reset: those whose source begins with `prefix`.
+pub fn forget_some(tx: &Tx<'_>, prefix: &str) -> rusqlite::Result<Forgotten> {
+    // First the files: one without its chunks would pass for one that is kept.
+    let mut gone = 0;
+    for sql in [
+        "DELETE FROM recall_sources WHERE source IN
+            (SELECT source FROM recall_sources WHERE substr(source, 1, length(?1)) = ?1 LIMIT ?2)",
+        "DELETE FROM recall_source_chunks WHERE (source, chunk_id) IN
+            (SELECT source, chunk_id FROM recall_source_chunks WHERE substr(source, 1, length(?1)) = ?1 LIMIT ?2)",
+    ] {
+        gone += tx.prepare_cached(sql)?.execute(params![prefix, PIECE_LEN])?;
+        if gone >= PIECE_LEN as usize {
+            return Ok(Forgotten { gone, is_all: false });
+        }
+    }
+    Ok(Forgotten { gone, is_all: true })
 }
 
 /// The files whose source begins with `prefix`, by source.

@@ -14,7 +14,7 @@ use crate::bus::{Accepted, Leased, task};
 use crate::db::Db;
 use crate::domain::event::Event;
 use crate::domain::message::{Channel, Inbound, Origin, Route};
-use crate::memory;
+use crate::memory::{self, Forgotten, PIECE_LEN};
 use crate::recall::observe::{Stepped, Watch};
 use crate::recall::source::{Piece, Taken, Version};
 use crate::timeline;
@@ -235,13 +235,43 @@ fn a_new_version_takes_the_old_ones_place_when_it_is_whole() {
     let part = pieces(&["two", "four"]);
     db.write_blocking(move |tx| source::add_part(tx, &version("v2"), &part, NOW)).expect("written");
     assert_eq!((contents().len(), is_current("v2")), (4, false), "until it is whole, both are there");
-    assert_eq!(db.write_blocking(|tx| source::complete(tx, &version("v2"), NOW)).expect("completed"), 2);
+    let completed = db.write_blocking(|tx| source::complete_some(tx, &version("v2"), NOW)).expect("completed");
+    assert_eq!(completed, Forgotten { gone: 2, is_all: true });
     assert_eq!(contents(), ["four", "two"]);
     assert_eq!(db.read_blocking(|conn| source::list(conn, "document:")).expect("listed")[0].chunk_count, 2);
     db.write_blocking(|tx| memory::forget(tx, &memory::chunk_id("document:/a.md", "two"))).expect("forgotten");
     assert!(!is_current("v2"), "a chunk is missing, so it is taken again");
-    assert!(db.write_blocking(|tx| source::remove(tx, "document:/a.md")).expect("removed"));
+    let removed = db.write_blocking(|tx| source::remove_some(tx, "document:/a.md")).expect("removed");
+    assert_eq!(removed, Forgotten { gone: 2, is_all: true });
     assert!(contents().is_empty());
+}
+
+#[test]
+fn a_file_that_is_half_forgotten_passes_for_none_that_is_kept_and_the_next_time_finishes() {
+    const CHUNKS: usize = PIECE_LEN as usize + 3;
+    let db = house();
+    let texts: Vec<String> = (0..CHUNKS).map(|number| format!("line {number}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (first, second) = (pieces(&texts), pieces(&["line 0", "something else"]));
+    let is_current = |hash: &'static str| {
+        db.read_blocking(move |conn| source::is_current(conn, "document:/a.md", hash)).expect("read")
+    };
+    let known = || db.read_blocking(|conn| source::is_known(conn, "document:/a.md")).expect("read");
+    let first_again = first.clone();
+    db.write_blocking(move |tx| source::replace(tx, &version("v1"), &first, NOW)).expect("written");
+    db.write_blocking(move |tx| source::add_part(tx, &version("v2"), &second, NOW)).expect("written");
+    let step = db.write_blocking(|tx| source::complete_some(tx, &version("v2"), NOW)).expect("begun");
+    assert_eq!(step, Forgotten { gone: PIECE_LEN as usize, is_all: false });
+    assert!(!is_current("v1") && !is_current("v2"), "stopped here, either is taken again");
+    let gone = wait(memory::in_pieces(&db, |tx| source::complete_some(tx, &version("v2"), NOW))).expect("completed");
+    assert_eq!((gone, is_current("v2"), db.read_blocking(memory::stats).expect("stats").total), (2, true, 2));
+
+    db.write_blocking(move |tx| source::replace(tx, &version("v1"), &first_again, NOW)).expect("written");
+    assert!(is_current("v1"));
+    db.write_blocking(|tx| source::remove_some(tx, "document:/a.md")).expect("begun");
+    assert!(known() && !is_current("v1"));
+    wait(memory::in_pieces(&db, |tx| source::remove_some(tx, "document:/a.md"))).expect("removed");
+    assert_eq!((known(), db.read_blocking(memory::stats).expect("stats").total), (false, 0));
 }
 
 #[test]

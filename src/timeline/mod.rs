@@ -10,7 +10,7 @@ mod query;
 mod schema;
 
 pub use follow::Follower;
-pub use query::{Filter, Row, after, by_trace, classified, last_id, list};
+pub use query::{Filter, Row, after, by_trace, classified, count_of_knowledge, last_id, list};
 pub use schema::MIGRATIONS;
 
 use std::time::Duration;

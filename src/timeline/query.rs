@@ -85,6 +85,18 @@ pub fn classified(connection: &Connection, classifications: &[&str], limit: u32)
     select.query_map((wanted, limit, LOOKED_AT_MAX), row)?.collect()
 }
 
+/// How many events of the kind `classification`, which begins with `KNOWLEDGE_`, the timeline still holds; an index has them.
+pub fn count_of_knowledge(connection: &Connection, classification: &str) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached(KNOWLEDGE_COUNT)?
+        .query_row([classification], |row| row.get::<_, i64>(0))
+        .map(i64::unsigned_abs)
+}
+
+/// SQLite takes a partial index only where the index's own condition stands in the query.
+const KNOWLEDGE_COUNT: &str =
+    "SELECT count(*) FROM timeline WHERE classification GLOB 'KNOWLEDGE_*' AND classification = ?1";
+
 /// The newest row's number, zero for an empty timeline.
 pub fn last_id(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT coalesce(max(id), 0) FROM timeline")?.query_row([], |row| row.get(0))
@@ -110,4 +122,34 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         metadata: row.get(14)?,
         duration_ms: row.get(15)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::TraceId;
+    use crate::db::Db;
+    use crate::domain::event::Event;
+    use crate::timeline::{MIGRATIONS, append};
+
+    #[test]
+    fn events_of_knowledge_are_counted_without_reading_the_others() {
+        let db = Db::memory_for_tests(&[MIGRATIONS]);
+        db.write_blocking(|tx| {
+            for kind in ["KNOWLEDGE_FACT_STALE", "TOOL", "KNOWLEDGE_FACT_STALE", "KNOWLEDGE_FACT_ACCEPTED"] {
+                append(tx, &Event::system("T", TraceId::new("t"), Timestamp::from_millis(1), kind))?;
+            }
+            Ok(())
+        })
+        .expect("written");
+        let (count, plan): (u64, String) = db
+            .read_blocking(|conn| {
+                let mut explained = conn.prepare(&format!("EXPLAIN QUERY PLAN {KNOWLEDGE_COUNT}"))?;
+                let plan = explained.query_row(["x"], |row| row.get(3))?;
+                Ok((count_of_knowledge(conn, "KNOWLEDGE_FACT_STALE")?, plan))
+            })
+            .expect("read");
+        assert_eq!(count, 2);
+        assert!(plan.contains("COVERING INDEX idx_timeline_knowledge"), "{plan}");
+    }
 }

@@ -88,6 +88,15 @@ fn two_hubs_decide_together_and_hold_the_same_facts_after_one_was_away() {
     publish(&other, &id, &fact_id, "August");
     eventually("and the way back works", PATIENCE, || fact(&one, &fact_id) == (json!(4), json!("August")));
 
+    let metrics = kitchen.dashboard().get("/api/v1/memory/metrics").json();
+    assert_eq!(metrics["knowledge"]["decisions"], json!({"approved": 1, "expired": 0, "rejected": 0}), "{metrics}");
+    assert_eq!(
+        (&metrics["knowledge"]["factsLatest"], &metrics["slo"]["precisionProxy"], &metrics["slo"]["recallProxy"]),
+        (&json!(1), &json!(1.0), &json!(1.0)),
+        "{metrics}"
+    );
+    assert!(metrics["knowledge"]["factsAccepted"].as_u64() >= Some(1), "August was heard: {metrics}");
+
     // Presence comes on its own time: 2.25 s here, 45 s in houses.
     let before = presences(&kitchen);
     eventually("presence is told again", PATIENCE, || presences(&kitchen) > before + 1);

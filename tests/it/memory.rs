@@ -1,10 +1,14 @@
 //! Memory by meaning: what the house was told comes back in other words, with nothing but what lies in `models/`.
 
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::support::{Gateway, PATIENCE, Plan, eventually, wait_for};
+use crate::support::{Gateway, PATIENCE, Plan, Shelf, eventually, wait_for};
 
 /// Facts as people tell them, and a question in other words for every second one, with a word the answer must hold.
 const FACTS: [(&str, Option<(&str, &str)>); 20] = [
@@ -41,7 +45,7 @@ fn reply(answer: &Value) -> &str {
 
 #[test]
 fn facts_come_back_in_other_words_after_a_restart() {
-    let plan = Plan::new().with_bundled_models();
+    let plan = Plan::new();
     let gateway = plan.start();
     for (fact, _) in FACTS {
         let answer = gateway.chat().say(fact);
@@ -81,7 +85,7 @@ fn a_plug_pulled_while_the_index_is_made_anew_loses_no_memory_and_no_answer() {
     const BOXES: u64 = 400;
     /// An index of so few is ready sooner than this, whether it was seen under way or not.
     const UNDER_WAY: Duration = Duration::from_secs(2);
-    let plan = Plan::new().with_bundled_models();
+    let plan = Plan::new();
     let mut gateway = plan.start();
     gateway.chat().say(FACTS[1].0);
     (0..BOXES)
@@ -106,4 +110,56 @@ fn a_plug_pulled_while_the_index_is_made_anew_loses_no_memory_and_no_answer() {
     assert!(interrupted > 0, "every index was ready before the plug was pulled");
     let answer = gateway.chat().say("what did I tell you about the contents of box 217?");
     assert!(reply(&answer).contains("217"), "{answer}");
+}
+
+const SMALL: &str = "tiny-bert";
+
+/// A list that knows one more model, whose files `shelf` lends.
+fn list(plan: &Plan, shelf: &Shelf, files: &[(&str, Vec<u8>)]) {
+    let mut list =
+        format!("[[model]]\nid = \"{SMALL}\"\ntask = \"embedding\"\ntitle = \"x\"\nlicense = \"x\"\nmemory_mib = 8\n");
+    for (name, content) in files {
+        let sha256 = Sha256::digest(content).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        let (bytes, url) = (content.len(), shelf.url(name));
+        list += &format!(
+            "[[model.files]]\nname = \"{name}\"\nbytes = {bytes}\nsha256 = \"{sha256}\"\nsources = [{{ url = \"{url}\" }}]\n"
+        );
+    }
+    fs::create_dir_all(plan.state().join("models")).expect("a folder");
+    fs::write(plan.state().join("models/manifest.toml"), list).expect("a list");
+}
+
+#[test]
+fn a_plug_pulled_while_a_model_is_installed_is_gone_on_from_and_the_model_is_used() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tiny-bert");
+    let read = |name: &'static str| (name, fs::read(golden.join(name)).expect("a golden file"));
+    let files = ["config.json", "tokenizer.json", "model.onnx"].map(read).to_vec();
+    let half = files[2].1.len() / 2;
+    let shelf = Shelf::start(files.clone(), "model.onnx");
+    let plan = Plan::new();
+    list(&plan, &shelf, &files);
+    let mut gateway = plan.start();
+    gateway.chat().say(FACTS[1].0);
+    let status = |gateway: &Gateway| gateway.dashboard().get("/api/v1/memory/embedding/status").json();
+    let reply = gateway.dashboard().post("/api/v1/memory/embedding/install", &json!({"model": SMALL}));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    eventually("half of it came", PATIENCE, || {
+        status(&gateway)["install"]["progress"]["done"].as_u64() >= Some(half as u64)
+    });
+    let requested_at = status(&gateway)["install"]["requestedAt"].clone();
+    gateway.kill9();
+
+    let gateway = plan.start();
+    let install = status(&gateway)["install"].clone();
+    assert_eq!((&install["requestedModel"], &install["requestedAt"]), (&json!(SMALL), &requested_at), "{install}");
+    eventually("it is here and every memory has its vector", PATIENCE * 2, || {
+        let status = status(&gateway);
+        let detail = status["runtime"]["detail"].as_str().unwrap_or_default().to_owned();
+        status["install"]["pending"] == false && detail.starts_with(SMALL) && status["index"]["active"] == true
+    });
+    assert_eq!(shelf.resumed_from(), half, "what had come was not fetched again");
+    assert_eq!(status(&gateway)["install"]["progress"]["failure"], Value::Null);
 }

@@ -11,6 +11,7 @@ use crate::base::id::to_hex;
 use crate::dashboard::{Dashboard, unstored};
 use crate::db::{Db, DbError};
 use crate::http::{Request, Response, error};
+use crate::memory;
 use crate::recall::document::{self, DocumentError, Kind};
 use crate::recall::source::{self, DOCUMENT, Piece, Taken, Version};
 
@@ -112,13 +113,23 @@ pub(super) async fn upload(it: Arc<Dashboard>, request: Request) -> Response {
 pub(super) async fn remove(it: Arc<Dashboard>, request: Request) -> Response {
     let path = request.query("path").unwrap_or_default().to_owned();
     let wanted = format!("{DOCUMENT}{path}");
-    match it.db.write(move |tx| source::remove(tx, &wanted)).await {
+    match forget(&it.db, wanted).await {
         Ok(true) => Response::json(&json!({"status": "ok"})),
         Ok(false) => {
             error(404, &format!("there is no document {path}"), Some("GET /api/v1/memory/documents lists them"))
         }
         Err(problem) => unstored(&problem),
     }
+}
+
+/// Forgets a file a piece at a time; false when there is none.
+async fn forget(db: &Db, source: String) -> Result<bool, DbError> {
+    let known = source.clone();
+    if !db.read(move |conn| source::is_known(conn, &known)).await? {
+        return Ok(false);
+    }
+    memory::in_pieces(db, move |tx| source::remove_some(tx, &source)).await?;
+    Ok(true)
 }
 
 /// Takes pieces in batches; the last one makes the version that counts.
@@ -132,7 +143,7 @@ async fn take(db: &Db, version: Version, pieces: Vec<Piece>, is_last: bool, now:
         }
     }
     if is_last {
-        db.write(move |tx| source::complete(tx, &version, now)).await?;
+        memory::in_pieces(db, move |tx| source::complete_some(tx, &version, now)).await?;
     }
     Ok(Taken::Taken { chunks })
 }

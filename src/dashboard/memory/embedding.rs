@@ -11,7 +11,6 @@ use crate::base::id::TraceId;
 use crate::dashboard::{Dashboard, unstored};
 use crate::domain::event::Event;
 use crate::http::{Request, Response, error};
-use crate::settings::{self, Entry};
 use crate::timeline;
 
 /// Longest reason that is kept, in bytes.
@@ -94,17 +93,9 @@ pub(super) async fn install(it: Arc<Dashboard>, request: Request) -> Response {
     if model.is_empty() {
         return error(400, "embedding model is required", None);
     }
-    if let Err(refused) = it.memory.embedding.install(model.clone()).await {
-        return error(409, &refused.to_string(), Some("kafclaw models list shows what can be installed"));
-    }
-    let now = it.clock.now();
-    let noted = [("requested_at", now.to_rfc3339()), ("model", model.clone())]
-        .map(|(name, value)| Entry::new(&format!("memory_embedding_install_{name}"), &value));
-    let stored =
-        it.db.write(move |tx| noted.iter().flatten().try_for_each(|entry| settings::set(tx, entry, now).map(drop)));
-    match stored.await {
+    match it.memory.embedding.install(model.clone()).await {
         Ok(()) => Response::json(&json!({"action": "install-requested", "model": model, "status": "ok"})),
-        Err(problem) => unstored(&problem),
+        Err(refused) => error(409, &refused.to_string(), Some("kafclaw models list shows what can be installed")),
     }
 }
 

@@ -21,7 +21,8 @@ use crate::base::lane::Lane;
 use crate::dashboard::{Dashboard, route, unstored};
 use crate::db::Tx;
 use crate::http::{Access, Method, Request, Response, Route, error};
-use crate::memory;
+use crate::knowledge;
+use crate::memory::{self, Forgotten, Scope};
 use crate::recall::{self, Finder, observe, source};
 use crate::settings::{self, Entry};
 
@@ -93,12 +94,16 @@ async fn status(it: Arc<Dashboard>) -> Response {
 
 async fn metrics(it: Arc<Dashboard>) -> Response {
     let read = it.db.read(|conn| {
-        let stats = memory::stats(conn)?;
         let overflow = settings::get(conn, "memory_overflow_events_total")?;
-        Ok((stats, overflow.and_then(|text| text.trim().parse().ok()).unwrap_or(0)))
+        Ok(view::Figures {
+            stats: memory::stats(conn)?,
+            overflow: overflow.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
+            knowledge: knowledge::counts(conn)?,
+            heard: knowledge::facts_heard(conn)?,
+        })
     });
     match read.await {
-        Ok((stats, overflow)) => Response::json(&view::metrics(&stats, overflow)),
+        Ok(figures) => Response::json(&view::metrics(&figures)),
         Err(problem) => unstored(&problem),
     }
 }
@@ -123,40 +128,39 @@ impl Reset {
         }
     }
 
-    fn run(self, tx: &Tx<'_>) -> rusqlite::Result<usize> {
-        Ok(match self {
+    /// Takes a piece, so that nobody waits long for the writer. All that goes with the chunks (which files they are of, and what
+    /// they were made from) goes after the last of them, in the same transaction: who is stopped in between is asked again.
+    fn take_some(self, tx: &Tx<'_>) -> rusqlite::Result<Forgotten> {
+        match self {
             Self::All => {
-                source::forget_all(tx, "")?;
+                let chunks = forget_with_files(tx, Scope::All, "")?;
+                if !chunks.is_all {
+                    return Ok(chunks);
+                }
                 observe::reset(tx)?;
-                memory::reset(tx, None)? + recall::reset_working(tx)?
+                Ok(Forgotten { gone: chunks.gone + recall::reset_working(tx)?, is_all: true })
             }
-            Self::WorkingMemory => recall::reset_working(tx)?,
-            Self::User => reset_user(tx)?,
+            Self::WorkingMemory => Ok(Forgotten { gone: recall::reset_working(tx)?, is_all: true }),
+            Self::User => memory::forget_some(tx, Scope::Source("user")),
             Self::Layer(layer) => {
-                source::forget_all(tx, layer.source_prefix)?;
-                if layer.name == "observation" {
+                let chunks = forget_with_files(tx, Scope::Layer(layer), layer.source_prefix)?;
+                if chunks.is_all && layer.name == "observation" {
                     observe::reset(tx)?;
                 }
-                memory::reset(tx, Some(layer))?
+                Ok(chunks)
             }
-        })
+        }
     }
 }
 
-/// Forgets what people told, page by page.
-fn reset_user(tx: &Tx<'_>) -> rusqlite::Result<usize> {
-    const PAGE_LEN: usize = 100;
-    let mut gone = 0;
-    loop {
-        let mut page = memory::list(tx, "user", PAGE_LEN)?;
-        page.retain(|hit| hit.source == "user");
-        if page.is_empty() {
-            return Ok(gone);
-        }
-        for hit in page {
-            gone += usize::from(memory::forget(tx, &hit.id)?);
-        }
+/// A piece of the chunks, and when none is left a piece of which files they were of.
+fn forget_with_files(tx: &Tx<'_>, scope: Scope<'_>, prefix: &str) -> rusqlite::Result<Forgotten> {
+    let chunks = memory::forget_some(tx, scope)?;
+    if !chunks.is_all {
+        return Ok(chunks);
     }
+    let files = source::forget_some(tx, prefix)?;
+    Ok(Forgotten { is_all: files.is_all, ..chunks })
 }
 
 async fn reset(it: Arc<Dashboard>, request: Request) -> Response {
@@ -174,7 +178,7 @@ async fn reset(it: Arc<Dashboard>, request: Request) -> Response {
             Some("GET /api/v1/memory/status lists them; user, working_memory and all are taken, too"),
         );
     };
-    deleted(it.db.write(move |tx| reset.run(tx)).await)
+    deleted(memory::in_pieces(&it.db, move |tx| reset.take_some(tx)).await)
 }
 
 async fn prune(it: Arc<Dashboard>) -> Response {
@@ -211,5 +215,58 @@ async fn config(it: Arc<Dashboard>, request: Request) -> Response {
         Ok(true) => Response::json(&json!({"status": "ok"})),
         Ok(false) => error(409, "there are too many settings; change one that exists", None),
         Err(problem) => unstored(&problem),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::db::Db;
+    use crate::memory::PIECE_LEN;
+    use crate::recall::source::{Piece, Version};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_787_063_412_123);
+
+    /// A house with a document of more than a piece, and one word of a person.
+    async fn house() -> Db {
+        let db = Db::memory_for_tests(&[memory::MIGRATIONS, recall::MIGRATIONS]);
+        db.write(|tx| {
+            let pieces: Vec<Piece> = (0..=PIECE_LEN)
+                .map(|number| Piece { content: format!("line {number}"), tags: String::new() })
+                .collect();
+            let version =
+                Version { source: "document:/a.md".to_owned(), hash: "v1".to_owned(), bytes: 1, title: "A".to_owned() };
+            source::replace(tx, &version, &pieces, NOW)?;
+            let told = memory::Chunk::new("The spare key hangs behind the boiler.", "user", "").expect("a chunk");
+            memory::remember(tx, &told, NOW).map(drop)
+        })
+        .await
+        .expect("written");
+        db
+    }
+
+    #[tokio::test]
+    async fn a_reset_goes_piece_by_piece_and_keeps_the_other_layers() {
+        let db = house().await;
+        let document = Reset::parse("document").expect("a layer");
+        let step = db.write(move |tx| document.take_some(tx)).await.expect("begun");
+        assert_eq!(step, Forgotten { gone: PIECE_LEN as usize, is_all: false });
+        let current = |conn: &rusqlite::Connection| source::is_current(conn, "document:/a.md", "v1");
+        assert!(!db.read(current).await.expect("read"), "stopped here, the document would be taken again");
+        assert_eq!(memory::in_pieces(&db, move |tx| document.take_some(tx)).await.expect("reset"), 1);
+        assert_eq!(db.read(memory::stats).await.expect("stats").total, 1);
+        assert!(!db.read(|conn| source::is_known(conn, "document:/a.md")).await.expect("read"));
+        let user = Reset::parse("user").expect("a layer");
+        assert_eq!(memory::in_pieces(&db, move |tx| user.take_some(tx)).await.expect("reset"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_reset_of_all_leaves_nothing() {
+        let db = house().await;
+        let all = Reset::parse("all").expect("everything");
+        let gone = memory::in_pieces(&db, move |tx| all.take_some(tx)).await.expect("reset");
+        assert_eq!((gone, db.read(memory::stats).await.expect("stats").total), (PIECE_LEN as usize + 2, 0));
+        assert!(!db.read(|conn| source::is_known(conn, "document:/a.md")).await.expect("read"));
     }
 }

@@ -77,7 +77,8 @@ pub struct Refused(pub String);
 pub trait Embedding: Send + Sync {
     fn facts(&self) -> BoxFuture<'_, EmbeddingFacts>;
 
-    /// Begins to install `model` in the background and uses it when it is there.
+    /// Begins to install `model` in the background and uses it when it is there. It is noted before, so that a house that is stopped
+    /// meanwhile goes on at its next start.
     fn install(&self, model: String) -> BoxFuture<'_, Result<(), Refused>>;
 
     /// Makes every vector anew in the background; the old ones answer meanwhile. Returns how many chunks that are.

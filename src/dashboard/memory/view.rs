@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Facts;
 use crate::base::clock::Timestamp;
 use crate::dashboard::view::{null_when_empty, shortened};
+use crate::knowledge::{Counts, FactsHeard};
 use crate::memory::{CHUNKS_MAX, LAYERS, Stats, layer_name};
 use crate::recall::observe::{self, Observation};
 use crate::recall::{Expertise, Found, Working};
@@ -90,23 +91,49 @@ fn totals(stats: &Stats) -> Value {
     totals
 }
 
-/// Groups bring decisions and facts; until then there are none.
-pub(super) fn metrics(stats: &Stats, overflow: u64) -> Value {
-    let per_1000 = 1000.0 * overflow as f64 / stats.total.max(1) as f64;
+/// What was read for the metrics.
+pub(super) struct Figures {
+    pub stats: Stats,
+    /// How often a prompt had no room for what was remembered.
+    pub overflow: u64,
+    pub knowledge: Counts,
+    pub heard: FactsHeard,
+}
+
+pub(super) fn metrics(figures: &Figures) -> Value {
+    let Figures { stats, overflow, knowledge, heard } = figures;
+    let FactsHeard { accepted, stale, conflict } = *heard;
+    let decided = u64::from(knowledge.approved) + u64::from(knowledge.rejected) + u64::from(knowledge.expired);
     json!({
         "knowledge": {
-            "decisions": {"approved": 0, "expired": 0, "rejected": 0},
-            "factsAccepted": 0, "factsConflict": 0, "factsLatest": 0, "factsStale": 0,
+            "decisions": {
+                "approved": knowledge.approved,
+                "expired": knowledge.expired,
+                "rejected": knowledge.rejected,
+            },
+            "factsAccepted": accepted,
+            "factsConflict": conflict,
+            "factsLatest": knowledge.facts,
+            "factsStale": stale,
         },
         "memory": {
             "chunksEmbedded": stats.embedded,
             "chunksTotal": stats.total,
             "overflowEvents": overflow,
-            "overflowPer1000": per_1000,
+            "overflowPer1000": 1000.0 * ratio(*overflow, stats.total),
         },
-        "slo": {"conflictRate": 0.0, "precisionProxy": 0.0, "recallProxy": 0.0},
+        "slo": {
+            "conflictRate": ratio(conflict, accepted.saturating_add(stale).saturating_add(conflict)),
+            "precisionProxy": ratio(knowledge.approved.into(), decided),
+            "recallProxy": ratio(knowledge.facts.into(), knowledge.approved.into()),
+        },
         "status": "ok",
     })
+}
+
+/// `part` of `whole`; of nothing, as if it were one.
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
 pub(super) fn found(hit: &Found) -> Value {
@@ -187,10 +214,22 @@ mod tests {
     }
 
     #[test]
-    fn the_metrics_have_kafclaws_shape() {
+    fn the_metrics_have_kafclaws_shape_and_its_formulas() {
         let stats = Stats { total: 200, embedded: 5, oldest: None, newest: None, layers: vec![] };
-        let metrics = metrics(&stats, 3);
+        let knowledge = Counts { approved: 3, expired: 1, rejected: 2, facts: 6, ..Counts::default() };
+        let heard = FactsHeard { accepted: 6, stale: 3, conflict: 1 };
+        let metrics = metrics(&Figures { stats, overflow: 3, knowledge, heard });
         assert_eq!(keys(&metrics), ["knowledge", "memory", "slo", "status"]);
         assert_eq!(metrics["memory"]["overflowPer1000"], 15.0);
+        assert_eq!(metrics["knowledge"]["decisions"], json!({"approved": 3, "expired": 1, "rejected": 2}));
+        assert_eq!(metrics["slo"], json!({"conflictRate": 0.1, "precisionProxy": 0.5, "recallProxy": 2.0}));
+    }
+
+    #[test]
+    fn a_house_that_shares_nothing_has_zeros_and_no_division_by_them() {
+        let stats = Stats { total: 0, embedded: 0, oldest: None, newest: None, layers: vec![] };
+        let heard = FactsHeard::default();
+        let metrics = metrics(&Figures { stats, overflow: 0, knowledge: Counts::default(), heard });
+        assert_eq!(metrics["slo"], json!({"conflictRate": 0.0, "precisionProxy": 0.0, "recallProxy": 0.0}));
     }
 }

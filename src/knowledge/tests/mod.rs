@@ -246,6 +246,24 @@ fn a_fact_that_comes_too_early_waits_for_its_predecessors() {
 }
 
 #[test]
+fn what_became_of_facts_is_counted_from_the_timeline() {
+    let mut a = Replica::new("a");
+    a.db = Db::memory_for_tests(&[MIGRATIONS, crate::timeline::MIGRATIONS]);
+    // Of one version and one time the smaller hash wins: one of the last loses against another.
+    let heard =
+        [("f", 1, "x"), ("f", 2, "y"), ("f", 1, "other"), ("f", 1, "x"), ("g", 1, "a"), ("g", 1, "b"), ("g", 1, "c")];
+    for (id, version, object) in heard {
+        let events = a.hear(&fact_said(id, version, object)).events;
+        let append =
+            move |tx: &Tx<'_>| events.iter().try_for_each(|event| crate::timeline::append(tx, event).map(drop));
+        a.db.write_blocking(append).expect("written");
+    }
+    let told = a.db.read_blocking(facts_heard).expect("read");
+    assert_eq!((told.accepted + told.conflict, told.stale, a.counts().facts), (5, 1, 2), "{told:?}");
+    assert!(told.conflict > 0, "{told:?}");
+}
+
+#[test]
 fn a_gap_that_nobody_fills_is_passed_over() {
     let mut a = Replica::new("a");
     for version in [3, 4, 7] {
