@@ -248,10 +248,13 @@ def encode(tokenizer, texts: list[str]) -> dict[str, np.ndarray]:
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
 
-def open_session(model: bytes, threads: int = 1) -> ort.InferenceSession:
+def open_session(model: bytes, as_gateway: bool = False) -> ort.InferenceSession:
+    """A session of one thread; `as_gateway` with what the gateway's sets beside (src/inference/embed/session.rs)."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3
+    if as_gateway:
+        options.add_session_config_entry("optimization.enable_gelu_approximation", "1")
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
@@ -336,7 +339,7 @@ def make(source: str | None):
             (BUNDLED / name).write_bytes((folder / name).read_bytes())
         (BUNDLED / "embedding.json").write_text(json.dumps(OURS, indent=2) + "\n")
         published = open_session(build(weights, None).SerializeToString())
-        bundled = open_session(made[0])
+        bundled = open_session(made[0], as_gateway=True)
         vectors = embed(published, tokenizer, sentences["golden"])
         golden = [{"text": text, "vector": [round(float(x), 6) for x in vector]}
                   for text, vector in zip(sentences["golden"], vectors)]
@@ -363,7 +366,7 @@ def measure(source: str | None):
     with tempfile.TemporaryDirectory() as temporary:
         folder = fetch(source, pathlib.Path(temporary))
         published = open_session(build(Weights(folder), None).SerializeToString())
-        bundled = open_session((BUNDLED / "model.onnx").read_bytes())
+        bundled = open_session((BUNDLED / "model.onnx").read_bytes(), as_gateway=True)
         tokenizer = open_tokenizer(BUNDLED)
         print("\n".join(quality(published, bundled, tokenizer) + speed(published, bundled, tokenizer)))
 

@@ -28,7 +28,8 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -59,6 +60,8 @@ pub struct Loaded {
     pub file_found: bool,
     /// The variables, with those of the environment files.
     pub variables: Variables,
+    /// Why defaults stand in for what was written; see [`load_or_defaults`].
+    pub mistakes: Option<ConfigError>,
 }
 
 /// Loads the configuration that `variables` point to. Variables weigh more than the file, the file more than the defaults.
@@ -71,7 +74,20 @@ pub fn load(variables: Variables, reader: &Reader<'_>) -> Result<Loaded, ConfigE
     }
     let config = Config::from_effective(&effective, &home, &config_file)
         .map_err(|error| ConfigError { problems: vec![unread(&config_file, &error)] })?;
-    Ok(Loaded { config, effective, warnings: warnings.into_sorted(), file_found, variables })
+    Ok(Loaded { config, effective, warnings: warnings.into_sorted(), file_found, variables, mistakes: None })
+}
+
+/// Loads as [`load`] does. Where what was written cannot be used, defaults stand in for the file, and where that is not enough, for the
+/// variables too: for who tells what is wrong, and for what must go on all the same.
+pub fn load_or_defaults(variables: Variables, reader: &Reader<'_>) -> Result<Loaded, ConfigError> {
+    let mistakes = match load(variables.clone(), reader) {
+        Ok(loaded) => return Ok(loaded),
+        Err(mistakes) => mistakes,
+    };
+    let nothing = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
+    let bare = Reader::new(&nothing);
+    let loaded = load(variables.clone(), &bare).or_else(|_| load(variables.only_places(), &bare))?;
+    Ok(Loaded { mistakes: Some(mistakes), ..loaded })
 }
 
 /// Where the configuration file is, also when it is full of mistakes.
@@ -120,7 +136,7 @@ impl Layers {
 
 impl Layers {
     /// The file alone, with only the variables that it mentions itself.
-    fn of_file(file: &std::path::Path, mut variables: Variables, reader: &Reader<'_>) -> Self {
+    fn of_file(file: &Path, mut variables: Variables, reader: &Reader<'_>) -> Self {
         let (mut problems, mut ignored) = (Problems::default(), Problems::default());
         let home = paths::home(&variables, &mut problems);
         variables.add_files(&home, reader, &mut ignored);
@@ -130,7 +146,7 @@ impl Layers {
     }
 }
 
-fn resolve(written: &Entry, home: &std::path::Path, problems: &mut Problems) -> Value {
+fn resolve(written: &Entry, home: &Path, problems: &mut Problems) -> Value {
     let mut root = written.clone();
     settle::move_old_names(&mut root);
     let mut effective = check::resolve(&root, home, problems);
@@ -140,7 +156,7 @@ fn resolve(written: &Entry, home: &std::path::Path, problems: &mut Problems) -> 
 }
 
 /// The table and the typed sections disagree: a mistake of ours, said as well as we can.
-fn unread(config_file: &std::path::Path, error: &serde_json::Error) -> Problem {
+fn unread(config_file: &Path, error: &serde_json::Error) -> Problem {
     Problem {
         origin: Origin::File { path: Arc::new(config_file.to_owned()), line: 1, column: 1 },
         key: String::new(),

@@ -39,6 +39,21 @@ impl Variables {
         self.all().map(|(name, _)| name).filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
     }
 
+    /// Those that say where things are, and nothing about how they are.
+    pub(super) fn only_places(&self) -> Self {
+        let is_place = |name: &str| {
+            let rest = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix));
+            name == "HOME" || rest.is_some_and(|rest| ["HOME", "CONFIG", "UPDATE_ROOT"].contains(&rest))
+        };
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| is_place(name))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

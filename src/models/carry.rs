@@ -138,13 +138,13 @@ mod tests {
     #[test]
     fn a_file_without_a_checksum_is_only_taken_from_the_models_own_folder() {
         let stick = tempfile::tempdir().expect("a folder");
-        let config = file("whisper-tiny-q8", "config.json");
+        let config = ModelFile { bytes: None, sha256: None, ..file("whisper-tiny-q8", "config.json") };
         fs::write(stick.path().join("config.json"), "{}").expect("written");
         assert_eq!(candidates(stick.path(), "whisper-tiny-q8", &config), []);
         let own = stick.path().join("whisper-tiny-q8");
         fs::create_dir(&own).expect("a folder");
-        fs::write(own.join("config-tiny.json"), "{}").expect("written");
-        let expected = [Carried::Plain(own.join("config-tiny.json"))];
+        fs::write(own.join("config.json"), "{}").expect("written");
+        let expected = [Carried::Plain(own.join("config.json"))];
         assert_eq!(candidates(stick.path(), "whisper-tiny-q8", &config), expected);
         assert_eq!(candidates(&own, "whisper-tiny-q8", &config), expected);
     }

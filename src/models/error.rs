@@ -81,7 +81,10 @@ pub enum FetchError {
     #[error("could not {attempt} {}", path.display())]
     File { attempt: &'static str, path: PathBuf, source: io::Error },
     #[error("the disk is full")]
-    DiskFull,
+    DiskFull {
+        /// Bytes that are still to come, where the length is known.
+        rest: Option<u64>,
+    },
     #[error("stopped")]
     Stopped,
 }
@@ -90,7 +93,7 @@ impl FetchError {
     pub(super) fn file(attempt: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { rest: None },
             _ => Self::File { attempt, path, source },
         }
     }

@@ -142,7 +142,14 @@ impl Fetcher {
         file.set_len(start)
             .and_then(|()| file.seek(SeekFrom::Start(start)))
             .map_err(FetchError::file("write", part))?;
-        let bytes = self.copy(&mut response, (&mut file, part), start, (expected, total), tell).await?;
+        let copied = self.copy(&mut response, (&mut file, part), start, (expected, total), tell).await;
+        let bytes = copied.map_err(|error| match error {
+            FetchError::DiskFull { rest: None } => {
+                let all = expected.bytes.or(total);
+                FetchError::DiskFull { rest: all.map(|all| all.saturating_sub(length(part))) }
+            }
+            error => error,
+        })?;
         file.sync_data().map_err(FetchError::file("write", part))?;
         match expected.bytes.or(total) {
             Some(all) if all != bytes => Err(FetchError::Length { found: bytes, expected: all }),
@@ -160,7 +167,8 @@ impl Fetcher {
             return Err(FetchError::TooLarge { bytes_max: expected.bytes_max });
         }
         let free = part.parent().map_or(u64::MAX, super::free_bytes);
-        if total - start > free { Err(FetchError::DiskFull) } else { Ok(()) }
+        let rest = total - start;
+        if rest > free { Err(FetchError::DiskFull { rest: Some(rest) }) } else { Ok(()) }
     }
 
     async fn copy(

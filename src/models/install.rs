@@ -341,7 +341,7 @@ impl Job<'_> {
 
 /// Trying another source would not help.
 fn is_hard(error: &FetchError) -> bool {
-    matches!(error, FetchError::Stopped | FetchError::DiskFull | FetchError::File { .. })
+    matches!(error, FetchError::Stopped | FetchError::DiskFull { .. } | FetchError::File { .. })
 }
 
 /// Under its name at once, in exchange for what was there.
