@@ -312,6 +312,7 @@ impl House {
             owner: owner.clone(),
             readiness,
             speech: api.speech.clone(),
+            microphones: dashboard::Microphones::default(),
             broker: handle,
             membership: membership.clone(),
             is_orchestrator_enabled: config.section("/orchestrator/enabled").unwrap_or(false),
@@ -336,6 +337,7 @@ impl House {
                 chat: chat.address().to_string(),
                 dashboard: pages.address().to_string(),
                 is_encrypted,
+                onnx_runtime: std::env::var("ORT_DYLIB_PATH").ok(),
             },
         )?;
         let doors = vec![chat, pages];

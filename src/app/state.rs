@@ -40,6 +40,9 @@ pub(super) struct Doors {
     /// Whether the dashboard's port speaks TLS.
     #[serde(default)]
     pub is_encrypted: bool,
+    /// The `ORT_DYLIB_PATH` that it was started with, for who looks after it in a terminal that does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onnx_runtime: Option<String>,
 }
 
 /// Makes the folders of the state, readable by their owner only.

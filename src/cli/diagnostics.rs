@@ -1,7 +1,7 @@
 //! `kafclaw diagnostics`: one file for somebody who helps, without a secret in it.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -74,21 +74,12 @@ fn tell(terminal: &mut Terminal<'_>, tells: bool, text: &str) {
 
 /// What is told of this home. A configuration that cannot be used is told as its mistakes.
 fn plan(args: &Args, runtime: &tokio::runtime::Runtime, terminal: &Terminal<'_>) -> Result<(Plan, Secrets), Failure> {
-    let nothing = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
-    let (loaded, mistakes) = match config::load(terminal.variables.clone(), &Reader::disk()) {
-        Ok(loaded) => (loaded, None),
-        Err(error) => {
-            let bare = config::load(terminal.variables.clone(), &Reader::new(&nothing)).map_err(Failure::Config)?;
-            (bare, Some(chain(&error)))
-        }
-    };
+    let loaded = config::load_or_defaults(terminal.variables.clone(), &Reader::disk()).map_err(Failure::Config)?;
+    let mistakes = loaded.mistakes.as_ref().map(|mistakes| chain(mistakes));
     let paths = &loaded.config.paths;
     let masked = edit::masked(&loaded.effective);
     let secrets = secrets(&loaded, &masked, terminal);
-    let doctor = match runtime.block_on(doctor::report(&loaded, &terminal.clock)) {
-        Ok(report) => report.to_json(),
-        Err(failure) => json!({"error": failure.to_string()}),
-    };
+    let doctor = runtime.block_on(doctor::report(&loaded, &terminal.clock)).to_json();
     let plan = Plan {
         now: terminal.clock.now(),
         database: paths.database.clone(),

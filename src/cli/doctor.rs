@@ -2,18 +2,21 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::base::clock::Clock;
+use crate::base::error::chain;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::{Failure, Terminal, kshark, update};
 use crate::config::{Config, Loaded};
-use crate::doctor::{Finding, Gateway, Machine, ModelPlace, Plan, Report, Verdict, examine};
+use crate::doctor::{
+    Broker, Configuration, Finding, Gateway, Machine, ModelPlace, Plan, Report, Session, Verdict, examine,
+};
 use crate::link::mqtt::Address;
 use crate::models::bundled_folders;
-use crate::update::{Rauc, prove};
+use crate::update::{Places, Rauc, prove};
 
 const AFTER_HELP: &str = "\
 Looks at the machine (board, clock, disk, memory, heat, network), the house (configuration, gateway, doors, database, brokers),
@@ -26,6 +29,11 @@ Examples:
 
 /// Kafka is looked at for so long.
 const KAFKA_WAIT_MAX: Duration = Duration::from_secs(10);
+/// A gateway that was just started may need so long to its broker.
+const BROKER_WAIT_MAX: Duration = Duration::from_secs(5);
+const BROKER_PAUSE: Duration = Duration::from_millis(100);
+/// Of the configuration that are told; mending these may mend the rest.
+const MISTAKES_MAX: usize = 10;
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
@@ -40,8 +48,8 @@ pub struct Args {
 
 impl Args {
     pub fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let loaded = terminal.load_config()?;
-        let plan = plan(&loaded)?;
+        let loaded = terminal.load_config_or_defaults()?;
+        let plan = plan(&loaded);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|source| Failure::File { attempt: "start the runtime".to_owned(), source })?;
         let (clock, shows, mut printed) = (terminal.clock.clone(), !self.json, Ok(()));
@@ -70,53 +78,82 @@ impl Args {
 }
 
 /// What is found, for whoever does not show it at once.
-pub(super) async fn report(loaded: &Loaded, clock: &Clock) -> Result<Report, Failure> {
-    Ok(examine(&plan(loaded)?, clock, &mut |_| {}).await)
+pub(super) async fn report(loaded: &Loaded, clock: &Clock) -> Report {
+    examine(&plan(loaded), clock, &mut |_| {}).await
 }
 
-/// The keys of `inference` that say where the runtime is.
-#[derive(Deserialize)]
-struct InferenceKeys {
-    runtime: PathBuf,
-}
-
-fn plan(loaded: &Loaded) -> Result<Plan, Failure> {
+/// Where this home's models and their runtime are, as far as it is configured.
+pub(super) fn models(loaded: &Loaded, updates: &Places) -> ModelPlace {
     let config = &loaded.config;
-    let (gateway, client) = ask(config);
+    let runtime: PathBuf = config.section("/inference/runtime").unwrap_or_default();
+    let program = std::env::current_exe().ok();
+    ModelPlace {
+        folder: config.paths.state_dir.join("models"),
+        bundled: bundled_folders(program.as_deref()),
+        runtime: Some(runtime).filter(|path| !path.as_os_str().is_empty()),
+        is_of_system: updates.has_slots(),
+    }
+}
+
+fn plan(loaded: &Loaded) -> Plan {
+    let config = &loaded.config;
+    let (gateway, client, session) = ask(config);
+    let updates = update::places(loaded);
+    let mut models = models(loaded, &updates);
+    // The gateway was perhaps told by its environment, which is not this terminal's.
+    models.runtime = models.runtime.or_else(|| client.as_ref()?.onnx_runtime.clone());
     let doors = client.map_or_else(
         || configured_doors(config),
         |client| vec![("chat", client.chat), ("dashboard", client.dashboard)],
     );
     let broker = Address::parse(config.mqtt.url.reveal()).ok().filter(|_| config.mqtt.enabled);
-    let runtime = config.section::<InferenceKeys>("/inference").map(|keys| keys.runtime).unwrap_or_default();
-    let program = std::env::current_exe().ok();
-    Ok(Plan {
+    Plan {
         machine: Machine::default(),
+        configuration: configuration(loaded),
         state_dir: config.paths.state_dir.clone(),
         database: config.paths.database.clone(),
         doors,
         gateway,
-        broker: broker.map(|address| (address.host, address.port)),
-        kafka: kshark::of_configuration(&loaded.effective, KAFKA_WAIT_MAX)?,
-        models: ModelPlace {
-            folder: config.paths.state_dir.join("models"),
-            bundled: bundled_folders(program.as_deref()),
-            runtime: Some(runtime).filter(|path| !path.as_os_str().is_empty()),
-        },
-        updates: update::places(loaded),
-    })
+        broker: broker.map(|address| Broker { host: address.host, port: address.port, session }),
+        kafka: kshark::of_configuration(&loaded.effective, KAFKA_WAIT_MAX).map_err(|failure| chain(&failure)),
+        models,
+        updates,
+    }
 }
 
-fn ask(config: &Config) -> (Gateway, Option<Client>) {
+fn configuration(loaded: &Loaded) -> Configuration {
+    let file = &loaded.config.paths.config_file;
+    let problems = loaded.mistakes.iter().flat_map(|mistakes| &mistakes.problems);
+    let mistakes = problems.take(MISTAKES_MAX).map(ToString::to_string).collect();
+    Configuration { file: file.clone(), is_there: file.exists(), mistakes }
+}
+
+fn ask(config: &Config) -> (Gateway, Option<Client>, Option<Session>) {
     let client = match Client::find(config) {
         Ok(client) => client,
-        Err(ClientError::NoAddress { .. }) => return (Gateway::Stopped, None),
-        Err(error) => return (Gateway::Troubled(crate::base::error::chain(&error)), None),
+        Err(ClientError::NoAddress { .. }) => return (Gateway::Stopped, None, None),
+        Err(error) => return (Gateway::Troubled(chain(&error)), None, None),
     };
-    match client.get("status") {
-        Ok(_) => (Gateway::Answers, Some(client)),
-        Err(ClientError::NotRunning { .. }) => (Gateway::Stopped, None),
-        Err(error) => (Gateway::Troubled(crate::base::error::chain(&error)), None),
+    match status(&client) {
+        Ok(status) => {
+            let text = |name: &str| status[name].as_str().map(str::to_owned);
+            let session = text("mqtt").map(|state| Session { state, error: text("mqtt_error") });
+            (Gateway::Answers, Some(client), session)
+        }
+        Err(ClientError::NotRunning { .. }) => (Gateway::Stopped, None, None),
+        Err(error) => (Gateway::Troubled(chain(&error)), None, None),
+    }
+}
+
+/// What the gateway says about itself; one that was just started is given the time to reach its broker.
+fn status(client: &Client) -> Result<Value, ClientError> {
+    let asked = Instant::now();
+    loop {
+        let status = client.get("status")?;
+        if status["mqtt"] != "connecting" || asked.elapsed() >= BROKER_WAIT_MAX {
+            return Ok(status);
+        }
+        std::thread::sleep(BROKER_PAUSE);
     }
 }
 
@@ -148,7 +185,7 @@ fn confirm(loaded: &Loaded, terminal: &mut Terminal<'_>) -> Result<(), Failure> 
     match prove(&places, &Rauc, &terminal.clock) {
         Ok(_) => terminal.print("This system is marked as good."),
         Err(error) => {
-            let why = crate::base::error::chain(&error);
+            let why = chain(&error);
             Err(Failure::Outcome(format!("the system could not be marked as good: {why}; run this as root")))
         }
     }

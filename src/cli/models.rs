@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::show::{size, table};
 use crate::cli::{Failure, Terminal};
+use crate::config::Loaded;
 use crate::models::{
     Check, Listed, Memory, MissingFile, Options, Registries, State, Store, StoreConfig, StoreError, Task,
     bundled_folders,
@@ -81,7 +82,7 @@ enum Action {
 
 impl Args {
     pub fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        let store = open(terminal)?;
+        let store = open(&terminal.load_config()?);
         if let Some(problem) = store.problem() {
             terminal.note(&format!("warning: {}/manifest.toml: {problem}", store.folder().display()));
         }
@@ -116,13 +117,13 @@ impl Args {
 }
 
 /// The store of this home.
-pub(super) fn open(terminal: &mut Terminal<'_>) -> Result<Store, Failure> {
-    let paths = terminal.load_config()?.config.paths;
+pub(super) fn open(loaded: &Loaded) -> Store {
     let program = std::env::current_exe().ok();
-    let mut config = StoreConfig::new(paths.state_dir.join("models"), bundled_folders(program.as_deref()));
-    let variable = |name: &str| terminal.variables.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let folder = loaded.config.paths.state_dir.join("models");
+    let mut config = StoreConfig::new(folder, bundled_folders(program.as_deref()));
+    let variable = |name: &str| loaded.variables.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
     config.registries = Registries { wheels: variable("PIP_INDEX_URL"), node: variable("npm_config_registry") };
-    Ok(Store::open(config))
+    Store::open(config)
 }
 
 fn usual_here(store: &Store) -> Vec<String> {

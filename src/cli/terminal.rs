@@ -53,10 +53,21 @@ impl Terminal<'_> {
     /// The configuration in effect; what is odd about it is said beside the result.
     pub fn load_config(&mut self) -> Result<Loaded, Failure> {
         let loaded = config::load(self.variables.clone(), &Reader::disk()).map_err(Failure::Config)?;
+        self.warn(&loaded);
+        Ok(loaded)
+    }
+
+    /// The same, with defaults where what was written cannot be used; its mistakes come along.
+    pub fn load_config_or_defaults(&mut self) -> Result<Loaded, Failure> {
+        let loaded = config::load_or_defaults(self.variables.clone(), &Reader::disk()).map_err(Failure::Config)?;
+        self.warn(&loaded);
+        Ok(loaded)
+    }
+
+    fn warn(&mut self, loaded: &Loaded) {
         for warning in &loaded.warnings {
             self.note(&format!("warning: {warning}"));
         }
-        Ok(loaded)
     }
 
     /// The gateway of this home, running or not.

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::app;
@@ -15,9 +16,10 @@ use crate::cli::models;
 use crate::cli::show::printable;
 use crate::cli::{Failure, Terminal};
 use crate::inference::audio::{Limits, Stream, Warnings};
+use crate::inference::device::Device;
 use crate::inference::speech::{self, Detector, Understand, Understood};
 use crate::inference::transcript::{Format, Task, verbose, write};
-use crate::inference::whisper::{Config, Options, Progress, Whisper};
+use crate::inference::whisper::{Config, Options, Progress, TRIAL_FILE, Whisper, WhisperError};
 use crate::models::{Installed, Memory, State, Store, Task as ModelTask, usual};
 
 /// What is read from standard input at most; files may be of any size.
@@ -62,10 +64,10 @@ pub struct Args {
     /// Words that are likely, such as names.
     #[arg(long)]
     prompt: Option<String>,
-    /// Model, as `kafclaw models list` shows it; the largest usual one that is here when left out.
+    /// Model, as `kafclaw models list` shows it; else inference.speechModel, else the largest usual one that is here.
     #[arg(short, long)]
     model: Option<String>,
-    /// Threads that compute; one for each processor when left out.
+    /// Threads that compute; inference.threads when left out.
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     threads: usize,
     /// Have the model hear silence, too.
@@ -76,17 +78,33 @@ pub struct Args {
     output_dir: Option<PathBuf>,
 }
 
+/// The keys of `inference` that count here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Keys {
+    device: Device,
+    threads: usize,
+    speech_model: String,
+    runtime: PathBuf,
+}
+
 impl Args {
     pub fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         if self.files.len() > 1 && (self.srt || self.vtt) && self.output_dir.is_none() {
             return Err(Failure::usage("subtitles of several recordings need --output-dir"));
         }
-        let store = models::open(terminal)?;
-        let installed = choose(&store, self.model.as_deref())?;
-        let config = Config { folder: installed.folder.clone(), threads: self.threads, ..Config::default() };
-        let model = Whisper::load(&config)
+        let loaded = terminal.load_config()?;
+        let keys: Keys = loaded.config.section("/inference").map_err(unread)?;
+        let store = models::open(&loaded);
+        let installed = choose(&store, self.model.as_deref(), &keys.speech_model)?;
+        let threads = if self.threads > 0 { self.threads } else { keys.threads };
+        let folder = installed.folder.clone();
+        let trial = Some(folder.join(TRIAL_FILE));
+        let config = Config { folder, device: keys.device, threads, trial, ..Config::default() };
+        let model = load(&config, terminal)
             .map_err(|problem| Failure::Outcome(format!("could not load {}: {}", installed.id, chain(&problem))))?;
-        let detector = if self.no_vad { Detector::Off } else { app::detector(&store, None) };
+        let runtime = Some(keys.runtime).filter(|path| !path.as_os_str().is_empty());
+        let detector = if self.no_vad { Detector::Off } else { app::detector(&store, runtime) };
         self.write_down(&model, &detector, terminal)
     }
 
@@ -226,8 +244,23 @@ fn warn(name: &str, warnings: Warnings, terminal: &mut Terminal<'_>) {
     }
 }
 
-/// The model that was asked for; else the usual one of this machine, else whichever is here.
-fn choose(store: &Store, wanted: Option<&str>) -> Result<Installed, Failure> {
+fn unread(problem: serde_json::Error) -> Failure {
+    Failure::Outcome(format!("the keys of inference cannot be read: {problem}"))
+}
+
+/// A GPU that does not compute leaves it to the processor, as it does in the gateway.
+fn load(config: &Config, terminal: &mut Terminal<'_>) -> Result<Whisper, WhisperError> {
+    match Whisper::load(config) {
+        Err(WhisperError::Device { source }) => {
+            terminal.note(&format!("warning: {}; the processor computes", chain(&source)));
+            Whisper::load(&Config { device: Device::Cpu, ..config.clone() })
+        }
+        loaded => loaded,
+    }
+}
+
+/// The model that was asked for; else the configured one, the usual one of this machine, or whichever is here.
+fn choose(store: &Store, wanted: Option<&str>, configured: &str) -> Result<Installed, Failure> {
     if let Some(name) = wanted {
         let installed = store.locate(name).map_err(Failure::Models)?;
         if installed.entry.task != ModelTask::Speech {
@@ -236,6 +269,10 @@ fn choose(store: &Store, wanted: Option<&str>) -> Result<Installed, Failure> {
                 installed.id, installed.entry.task
             )));
         }
+        return Ok(installed);
+    }
+    let is_speech = |installed: &Installed| installed.entry.task == ModelTask::Speech;
+    if let Some(installed) = store.locate(configured).ok().filter(is_speech) {
         return Ok(installed);
     }
     let memory = Memory::of_machine();

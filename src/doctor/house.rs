@@ -10,10 +10,23 @@ use tokio::net::TcpStream;
 use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::db;
-use crate::doctor::{Finding, Gateway, Plan, kshark};
+use crate::doctor::{Broker, Configuration, Finding, Gateway, Plan, kshark};
 
 /// Longest wait for somebody on the home's own network.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Everything after a mistake is about defaults, so it is told first.
+pub(super) fn configuration(it: &Configuration) -> Finding {
+    let file = it.file.display();
+    if it.mistakes.is_empty() {
+        let detail =
+            if it.is_there { format!("{file}") } else { format!("there is no {file}; defaults are in effect") };
+        return Finding::pass("config", detail);
+    }
+    let advice = "mend what is named (`kafclaw config validate` checks it); until then the gateway does not start, and what follows is \
+                  about default settings";
+    Finding::fail("config", it.mistakes.join("; "), advice)
+}
 
 pub(super) fn gateway(plan: &Plan) -> Finding {
     match &plan.gateway {
@@ -69,15 +82,29 @@ pub(super) fn database(path: &Path) -> Finding {
     }
 }
 
-pub(super) async fn broker(broker: Option<&(String, u16)>) -> Finding {
-    let Some((host, port)) = broker else {
+/// A broker that answers may still turn the gateway away, which only the gateway knows.
+pub(super) async fn broker(broker: Option<&Broker>) -> Finding {
+    let Some(Broker { host, port, session }) = broker else {
         return Finding::skip("mqtt", "no broker is configured; set mqtt.url to see your devices");
     };
-    match connect(host, *port).await {
-        Ok(()) => Finding::pass("mqtt", format!("{host}:{port} answers")),
-        Err(error) => {
-            let advice = "check that the broker runs (`systemctl status mosquitto`) and that mqtt.url names it";
-            Finding::fail("mqtt", format!("{host}:{port}: {error}"), advice)
+    if let Err(error) = connect(host, *port).await {
+        let advice = "check that the broker runs (`systemctl status mosquitto`) and that mqtt.url names it";
+        return Finding::fail("mqtt", format!("{host}:{port}: {error}"), advice);
+    }
+    let Some(session) = session else {
+        return Finding::pass("mqtt", format!("{host}:{port} answers; whom it lets in was not tried"));
+    };
+    match session.state.as_str() {
+        "online" => Finding::pass("mqtt", format!("{host}:{port} answers, and the gateway is connected to it")),
+        "off" => {
+            let detail = format!("{host}:{port} answers, but the gateway was started without a broker");
+            Finding::fail("mqtt", detail, "restart the gateway, so that it takes mqtt.url")
+        }
+        state => {
+            let why = session.error.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            let advice = "check mqtt.username, mqtt.password and mqtt.caFile; the broker's log (`journalctl -u mosquitto`) says whom it \
+                          turned away";
+            Finding::fail("mqtt", format!("{host}:{port} answers, but the gateway is {state}{why}"), advice)
         }
     }
 }
@@ -88,8 +115,12 @@ async fn connect(host: &str, port: u16) -> io::Result<()> {
 }
 
 /// The first step that fails; being away from the group is no failure of the house, but somebody who asks wants to know.
-pub(super) async fn kafka(plan: Option<&kshark::Plan>, clock: &Clock) -> Finding {
-    let Some(plan) = plan else { return Finding::skip("kafka", "no group is configured") };
+pub(super) async fn kafka(plan: &Result<Option<kshark::Plan>, String>, clock: &Clock) -> Finding {
+    let plan = match plan {
+        Ok(Some(plan)) => plan,
+        Ok(None) => return Finding::skip("kafka", "no group is configured"),
+        Err(why) => return Finding::fail("kafka", why, "mend the keys of group that are named"),
+    };
     let report = kshark::run(plan, clock).await;
     let failed = report.rows.iter().find(|row| row.status == kshark::Status::Fail);
     match failed {
@@ -105,7 +136,7 @@ pub(super) async fn kafka(plan: Option<&kshark::Plan>, clock: &Clock) -> Finding
 mod tests {
     use super::*;
     use crate::db::{Config, Db};
-    use crate::doctor::Verdict;
+    use crate::doctor::{Session, Verdict};
 
     #[test]
     fn a_database_is_read_whole_and_damage_is_told() {
@@ -123,9 +154,31 @@ mod tests {
         assert_eq!(broker(None).await.verdict, Verdict::Skip);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let place = ("127.0.0.1".to_owned(), port);
-        assert_eq!(broker(Some(&place)).await.verdict, Verdict::Pass);
+        let at = |session: Option<(&str, Option<&str>)>| {
+            let session =
+                session.map(|(state, error)| Session { state: state.to_owned(), error: error.map(str::to_owned) });
+            Broker { host: "127.0.0.1".to_owned(), port, session }
+        };
+        assert_eq!(broker(Some(&at(None))).await.verdict, Verdict::Pass);
+        assert_eq!(broker(Some(&at(Some(("online", None))))).await.verdict, Verdict::Pass);
+        let refused = broker(Some(&at(Some(("offline", Some("bad password")))))).await;
+        assert_eq!(refused.verdict, Verdict::Fail);
+        assert!(refused.detail.contains("the gateway is offline: bad password"), "{}", refused.detail);
+        for state in ["connecting", "off", ""] {
+            assert_eq!(broker(Some(&at(Some((state, None))))).await.verdict, Verdict::Fail, "{state}");
+        }
         drop(listener);
-        assert_eq!(broker(Some(&place)).await.verdict, Verdict::Fail);
+        assert_eq!(broker(Some(&at(Some(("online", None))))).await.verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_what_to_do_and_no_file_is_no_mistake() {
+        let it = Configuration { file: "/x/config.json".into(), is_there: true, mistakes: Vec::new() };
+        assert_eq!(configuration(&it).verdict, Verdict::Pass);
+        let absent = configuration(&Configuration { is_there: false, ..it.clone() });
+        assert!(absent.verdict == Verdict::Pass && absent.detail.contains("there is no /x/config.json"));
+        let wrong = configuration(&Configuration { mistakes: vec!["one".to_owned(), "two".to_owned()], ..it });
+        assert_eq!((wrong.verdict, wrong.detail.as_str()), (Verdict::Fail, "one; two"));
+        assert!(wrong.advice.is_some_and(|advice| advice.contains("config validate")));
     }
 }

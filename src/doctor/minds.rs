@@ -24,6 +24,9 @@ pub struct Place {
     pub bundled: Vec<PathBuf>,
     /// ONNX Runtime as it is configured.
     pub runtime: Option<PathBuf>,
+    /// The system that runs is an image, which brings the bundled model and its runtime along: that they are not here is a fault and
+    /// nobody's choice.
+    pub is_of_system: bool,
 }
 
 #[derive(Deserialize)]
@@ -44,9 +47,13 @@ fn libraries(place: &Place, store: &Store) -> Vec<PathBuf> {
 pub(super) async fn embeds(place: &Place) -> Finding {
     let store = Store::open(StoreConfig::new(place.folder.clone(), place.bundled.clone()));
     let libraries = libraries(place, &store);
-    let (Ok(installed), Ok(_)) = (store.locate(BUNDLED), onnx::runtime(&libraries)) else {
-        return Finding::skip("embedding", "the bundled model or its runtime is not here");
+    let installed = match store.locate(BUNDLED) {
+        Ok(installed) => installed,
+        Err(error) => return absent(place, &error),
     };
+    if let Err(error) = onnx::runtime(&libraries) {
+        return absent(place, &error);
+    }
     let embedder = embedder(&installed, libraries);
     match embedder.embed(vec!["The lamp in the kitchen is on.".to_owned()], TextUse::Passage).await {
         Ok(vectors) if vectors.iter().flatten().any(|number| *number != 0.0) => {
@@ -57,6 +64,14 @@ pub(super) async fn embeds(place: &Place) -> Finding {
         }
         Err(error) => Finding::fail("embedding", chain(&error), "`kafclaw models verify` checks its files"),
     }
+}
+
+fn absent(place: &Place, why: &dyn std::error::Error) -> Finding {
+    if place.is_of_system {
+        let advice = "this system is not whole: `kafclaw update rollback` goes back to the other one";
+        return Finding::fail("embedding", chain(why), advice);
+    }
+    Finding::skip("embedding", chain(why))
 }
 
 fn embedder(installed: &Installed, libraries: Vec<PathBuf>) -> Embedder {
@@ -119,8 +134,12 @@ fn whole(store: &Store) -> Finding {
 async fn golden(place: &Place, store: &Store, libraries: Vec<PathBuf>) -> Finding {
     let golden = place.bundled.iter().find_map(|folder| std::fs::read(folder.join(GOLDEN)).ok());
     let golden: Option<Vec<Golden>> = golden.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let (Some(golden), Ok(installed)) = (golden, store.locate(BUNDLED)) else {
-        return Finding::skip("embedding", "the bundled model is not here");
+    let installed = match store.locate(BUNDLED) {
+        Ok(installed) => installed,
+        Err(error) => return absent(place, &error),
+    };
+    let Some(golden) = golden else {
+        return Finding::skip("embedding", "what the bundled model should say is not here to compare with");
     };
     let embedder = embedder(&installed, libraries);
     let advice =
@@ -152,5 +171,21 @@ fn gpu() -> Finding {
     match device::probe() {
         Ok(()) => Finding::pass("gpu", "NVIDIA's driver is there"),
         Err(_) => Finding::skip("gpu", "no NVIDIA driver; models run on the processor"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[tokio::test]
+    async fn an_image_without_its_model_is_not_whole_and_another_home_may_do_without() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |is_of_system| Place { folder: folder.path().to_owned(), is_of_system, ..Place::default() };
+        assert_eq!(embeds(&place(false)).await.verdict, Verdict::Skip);
+        let found = embeds(&place(true)).await;
+        assert_eq!(found.verdict, Verdict::Fail);
+        assert!(found.detail.contains(BUNDLED) && found.detail.contains("not installed"), "{}", found.detail);
     }
 }

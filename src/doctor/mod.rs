@@ -26,21 +26,48 @@ use crate::update::Places;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub machine: Machine,
+    pub configuration: Configuration,
     /// Where all state lies.
     pub state_dir: PathBuf,
     pub database: PathBuf,
     /// The gateway's doors by name, and whether it is known to run.
     pub doors: Vec<(&'static str, SocketAddr)>,
     pub gateway: Gateway,
-    /// The home's broker as `host:port`; none when no devices are configured.
-    pub broker: Option<(String, u16)>,
-    /// The way to Kafka; none without a group.
-    pub kafka: Option<kshark::Plan>,
+    /// The home's broker; none when no devices are configured.
+    pub broker: Option<Broker>,
+    /// The way to Kafka; none without a group, and why it cannot even be tried.
+    pub kafka: Result<Option<kshark::Plan>, String>,
     pub models: minds::Place,
     pub updates: Places,
 }
 
 pub use minds::Place as ModelPlace;
+
+/// What was written for this home.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Configuration {
+    pub file: PathBuf,
+    pub is_there: bool,
+    /// Each with its place. Where there are any, everything else in the plan is of the defaults.
+    pub mistakes: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Broker {
+    pub host: String,
+    pub port: u16,
+    /// What the gateway says about it; none where no gateway answers.
+    pub session: Option<Session>,
+}
+
+/// The gateway's connection to the broker, in the words of its own status.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Session {
+    /// `online`, `connecting`, `offline`, or `off` where it was started without a broker.
+    pub state: String,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+}
 
 /// What is known of the gateway of this home.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,9 +108,14 @@ pub async fn examine(plan: &Plan, clock: &Clock, each: &mut dyn FnMut(&Finding))
         plan.machine.throttling(),
         plan.machine.network(),
     ]);
-    take(vec![house::gateway(plan), house::doors(plan).await, house::database(&plan.database)]);
-    take(vec![house::broker(plan.broker.as_ref()).await, house::kafka(plan.kafka.as_ref(), clock).await]);
-    take(vec![programs::units().await, programs::slots().await, update::last(&plan.updates)]);
+    take(vec![
+        house::configuration(&plan.configuration),
+        house::gateway(plan),
+        house::doors(plan).await,
+        house::database(&plan.database),
+    ]);
+    take(vec![house::broker(plan.broker.as_ref()).await, house::kafka(&plan.kafka, clock).await]);
+    take(vec![programs::units().await, programs::wifi().await, programs::slots().await, update::last(&plan.updates)]);
     take(minds::examine(&plan.models).await);
     report
 }

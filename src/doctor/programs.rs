@@ -42,6 +42,37 @@ fn failed_units(text: &str) -> Finding {
     }
 }
 
+/// The cards that join a Wi-Fi by the image's own units.
+pub(super) async fn wifi() -> Finding {
+    let list = ["list-units", "kafclaw-wifi@*", "--state=active", "--plain", "--no-legend", "--no-pager"];
+    let units = printed("systemctl", &list).await.unwrap_or_default();
+    let Some(unit) = units.lines().find_map(|line| line.split_whitespace().next()) else {
+        return Finding::skip("wifi", "no card is told to join one");
+    };
+    let card = unit.trim_start_matches("kafclaw-wifi@").trim_end_matches(".service");
+    match printed("journalctl", &["-u", unit, "-b", "-n", "500", "-o", "cat", "--no-pager"]).await {
+        Some(text) => joined(card, &text),
+        None => {
+            Finding::skip("wifi", format!("what {card} does stands in the journal, which may be read by root only"))
+        }
+    }
+}
+
+/// From what `wpa_supplicant` says of itself (its control interface's events, `wpa_ctrl.h`), the last thing counts.
+fn joined(card: &str, text: &str) -> Finding {
+    const REFUSED: [&str; 2] = ["pre-shared key may be incorrect", "reason=WRONG_KEY"];
+    let last = text.lines().rev().find_map(|line| {
+        if line.contains("CTRL-EVENT-CONNECTED") {
+            return Some(Finding::pass("wifi", format!("{card} has joined")));
+        }
+        REFUSED.iter().any(|words| line.contains(words)).then(|| {
+            let advice = "write the right one into kafclaw.json on a stick, and put it in";
+            Finding::fail("wifi", format!("{card}: the network does not take the password"), advice)
+        })
+    });
+    last.unwrap_or_else(|| Finding::skip("wifi", format!("{card} looks for its network")))
+}
+
 pub(super) async fn slots() -> Finding {
     match printed("rauc", &["status", "--detailed", "--output-format=json"]).await {
         Some(text) => slot_states(&text),
@@ -93,6 +124,20 @@ mod tests {
             failed_units("mosquitto.service loaded failed failed Mosquitto\navahi.service loaded failed failed x\n");
         assert_eq!((found.verdict, found.detail.as_str()), (Verdict::Fail, "failed: mosquitto.service, avahi.service"));
         assert!(found.advice.is_some_and(|advice| advice.contains("-u mosquitto.service")));
+    }
+
+    #[test]
+    fn a_password_that_is_not_taken_is_told_until_another_is() {
+        let refused = "wlp9s0: CTRL-EVENT-DISCONNECTED bssid=02:00:00:00:01:00 reason=15
+wlp9s0: WPA: 4-Way Handshake failed - pre-shared key may be incorrect
+wlp9s0: CTRL-EVENT-SSID-TEMP-DISABLED id=0 ssid=\"home\" auth_failures=1 duration=10 reason=WRONG_KEY
+wlp9s0: Trying to associate with 02:00:00:00:01:00 (SSID='home' freq=2412 MHz)\n";
+        let taken = "wlp9s0: CTRL-EVENT-CONNECTED - Connection to 02:00:00:00:01:00 completed [id=0 id_str=]\n";
+        let verdict = |text: &str| joined("wlp9s0", text).verdict;
+        assert_eq!(verdict("wlp9s0: CTRL-EVENT-SCAN-STARTED\n"), Verdict::Skip);
+        assert_eq!(verdict(refused), Verdict::Fail);
+        assert_eq!(verdict(&[refused, taken].concat()), Verdict::Pass);
+        assert_eq!(verdict(&[taken, refused].concat()), Verdict::Fail);
     }
 
     #[test]

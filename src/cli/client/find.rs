@@ -41,6 +41,8 @@ struct RunFile {
     pid: u32,
     chat: SocketAddr,
     dashboard: SocketAddr,
+    #[serde(default)]
+    onnx_runtime: Option<PathBuf>,
 }
 
 impl Client {
@@ -48,21 +50,21 @@ impl Client {
     pub fn find(config: &Config) -> Result<Self, ClientError> {
         let gateway = &config.gateway;
         let (token, token_place) = token(config)?;
-        let (chat, dashboard, pid) = match run_file(&config.paths)? {
-            Some(run) => (run.chat, run.dashboard, Some(run.pid)),
+        let (chat, dashboard, pid, onnx_runtime) = match run_file(&config.paths)? {
+            Some(run) => (run.chat, run.dashboard, Some(run.pid), run.onnx_runtime),
             None if gateway.port == 0 || gateway.dashboard_port == 0 => {
                 return Err(ClientError::NoAddress { run_file: run_path(&config.paths) });
             }
             None => {
                 let at = |port| SocketAddr::new(gateway.host, port);
-                (at(gateway.port), at(gateway.dashboard_port), None)
+                (at(gateway.port), at(gateway.dashboard_port), None, None)
             }
         };
         let tls = match &gateway.tls.tls_cert {
             Some(path) => Some(pin::only(path)?),
             None => None,
         };
-        Ok(Self { chat: near(chat), dashboard: near(dashboard), pid, token, token_place, tls })
+        Ok(Self { chat: near(chat), dashboard: near(dashboard), pid, onnx_runtime, token, token_place, tls })
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Client {
     pub dashboard: SocketAddr,
     /// Of the gateway's process, when its run file tells.
     pub pid: Option<u32>,
+    /// Where its environment says that ONNX Runtime is, likewise.
+    pub onnx_runtime: Option<PathBuf>,
     token: Option<Secret<String>>,
     token_place: TokenPlace,
     /// The dashboard's door speaks TLS, with exactly the configured certificate.
