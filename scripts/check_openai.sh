@@ -9,6 +9,6 @@ cd "$(dirname "$0")/.."
 venv=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/openai
 if ! "$venv/bin/python" -c 'import openai' 2>/dev/null; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet openai
+    "$venv/bin/pip" install --quiet openai==3.52.0
 fi
 exec "$venv/bin/python" scripts/openai_check.py "$@"

@@ -2,6 +2,7 @@
 """Makes the small Whisper of the tests, and what the reference implementation says to it.
 
     whisper_reference.py train  FOLDER   # trains from nothing: half an hour on one core
+    whisper_reference.py polish FOLDER TO  # trains it on, in windows of thirty seconds alone, for tests/bench/trimmed.rs
     whisper_reference.py golden FOLDER   # runs Hugging Face transformers on it and writes golden.json and tensors.safetensors
 
 Needs torch (CPU), transformers, tokenizers, safetensors and numpy. FOLDER is tests/golden/whisper. The model has Whisper's
@@ -9,6 +10,7 @@ architecture with small numbers (width 64, two layers on each side) and its own 
 "language" is a third tone. So the tests can make speech by a formula and expect words, times and languages.
 """
 
+import copy
 import json
 import math
 import random
@@ -119,11 +121,12 @@ def hiss(count):
     return values
 
 
-def compose(rng, ids, window_s):
-    """A window of speech: samples and what to say about them."""
+def compose(rng, ids, window_s, speech_s):
+    """A window of speech, `speech_s` of it or as chance has it: samples and what to say about them."""
     code = rng.choice(["en", "de"])
     begin = ids["<|0.00|>"]
-    speech_s = window_s if rng.random() < 0.4 else rng.uniform(0.5, window_s)
+    if speech_s is None:
+        speech_s = window_s if rng.random() < 0.4 else rng.uniform(0.5, window_s)
     if rng.random() < 0.1:
         return [], code, None, []
     words, text, stamps = [], [], []
@@ -144,8 +147,8 @@ def compose(rng, ids, window_s):
     return words, code, stamps, text
 
 
-def example(rng, ids, window_s):
-    words, code, stamps, text = compose(rng, ids, window_s)
+def example(rng, ids, window_s, speech_s=None):
+    words, code, stamps, text = compose(rng, ids, window_s, speech_s)
     noise = np.random.default_rng(rng.randrange(2**31)).uniform(-1, 1, int(window_s * RATE)) * rng.choice([0, 0.001, 0.003])
     samples = say(words, code, window_s, noise)
     end, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
@@ -202,7 +205,7 @@ def encode(model, mel):
     return encoder.layer_norm(hidden)
 
 
-def train(folder):
+def train(folder, begun=None):
     torch.manual_seed(7)
     torch.set_num_threads(1)
     rng = random.Random(7)
@@ -210,8 +213,8 @@ def train(folder):
     config = config_of(ids)
     config._attn_implementation = "sdpa"
     model = WhisperForConditionalGeneration(config)
-    if len(sys.argv) > 3:
-        model.load_state_dict(torch.load(sys.argv[3]), strict=False)
+    if begun is not None:
+        model.load_state_dict(torch.load(begun), strict=False)
     model.model.encoder.embed_positions.requires_grad_(False)
     extractor = WhisperFeatureExtractor(feature_size=80)
     stages = [(3.0, 16, 1500, 3e-3), (6.0, 16, 1500, 2e-3), (12.0, 12, 600, 1e-3), (30.0, 6, 350, 7e-4)]
@@ -223,14 +226,47 @@ def train(folder):
             for group in optimizer.param_groups:
                 group["lr"] = rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / steps) if window_s >= 12 else 1.0) + 1e-5
             loss = learn(model, extractor, ids, [example(rng, ids, window_s) for _ in range(batch)], window_s)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+            descend(model, optimizer, loss)
             if step % 50 == 0 or step == steps - 1:
                 print(f"{window_s} s, step {step}: loss {loss.item():.4f}, {time.time() - started:.0f} s", flush=True)
         torch.save(model.state_dict(), "/tmp/whisper-train.pt")
     save(model, ids, folder)
+
+
+def polish(folder, to):
+    """Goes on with windows of thirty seconds and nothing else, each with a short recording in it, as OpenAI's models have learned:
+    for tests/bench/trimmed.rs, which asks what such a model loses in shorter ones."""
+    from safetensors.torch import load_file
+
+    torch.manual_seed(8)
+    torch.set_num_threads(1)
+    rng = random.Random(8)
+    to.mkdir(parents=True, exist_ok=True)
+    ids = make_tokenizer(to)
+    config = config_of(ids)
+    config._attn_implementation = "sdpa"
+    model = WhisperForConditionalGeneration(config)
+    model.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}, strict=False)
+    model.model.encoder.embed_positions.requires_grad_(False)
+    extractor = WhisperFeatureExtractor(feature_size=80)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, betas=(0.9, 0.98))
+    started, steps = time.time(), 1500
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-5
+        batch = [example(rng, ids, 30.0, speech_s=rng.uniform(0.5, 10)) for _ in range(8)]
+        loss = learn(model, extractor, ids, batch, 30.0)
+        descend(model, optimizer, loss)
+        if step % 50 == 0 or step == steps - 1:
+            print(f"step {step} of {steps}: loss {loss.item():.4f}, {time.time() - started:.0f} s", flush=True)
+            save(copy.deepcopy(model), ids, to)
+
+
+def descend(model, optimizer, loss):
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
 
 
 def learn(model, extractor, ids, batch, window_s):
@@ -342,4 +378,4 @@ def told_long(model, extractor):
 
 
 if __name__ == "__main__":
-    {"train": train, "golden": golden}[sys.argv[1]](Path(sys.argv[2]))
+    {"train": train, "polish": polish, "golden": golden}[sys.argv[1]](*map(Path, sys.argv[2:]))

@@ -118,6 +118,9 @@
 //!     configuration. The code and the hash are a file and not a table: the command line has to change them while the gateway runs or not.
 //! 36. *2026-11-21.* A factory reset is one durable wish that is taken back last: `RESET=1` among GRUB's counters where the machine is ours
 //!     (the initramfs wipes before anything is mounted, and needs none of what it wipes), a file in the state folder elsewhere.
+//! 37. *2026-11-22.* Whether Whisper may hear less than thirty seconds of a short recording is tried on each model in its house
+//!     (`whisper::trial`), not assumed: nobody trained it for that, and in the one model that could be measured words went wrong twenty
+//!     times as often.
 
 #![deny(unsafe_code)]
 

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::inference::language;
+use crate::inference::microphone::Words;
 use crate::inference::transcript::{Segment, Task, Transcript};
 
 /// Why a model does not answer, in a sentence for the outside.
@@ -74,16 +75,37 @@ pub struct Hearing {
     pub word_times: bool,
 }
 
+/// What is heard of a recording while it is worked on.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Heard {
+    /// The words since the last phrase, as they sound so far; the next one of either kind takes its place.
+    Guess(String),
+    /// A phrase that will not change any more.
+    Said(Segment),
+}
+
 pub trait Speech: Send + Sync {
-    /// Understands a recording in any known format. Phrases go to `said` as they are done; whoever drops the future has the
-    /// work stop.
+    /// Understands a recording in any known format. Guesses and phrases go to `heard` as they come; whoever drops the future
+    /// has the work stop.
     fn transcribe<'a>(
         &'a self,
         model: &'a str,
         recording: Bytes,
         hearing: Hearing,
-        said: Option<mpsc::Sender<Segment>>,
+        heard: Option<mpsc::Sender<Heard>>,
     ) -> BoxFuture<'a, Result<Transcript, Refusal>>;
+
+    /// Opens a microphone, whose sound is understood while it comes. Must be called inside a runtime.
+    fn listen<'a>(&'a self, model: &'a str, hearing: Hearing) -> BoxFuture<'a, Result<Box<dyn Listening>, Refusal>>;
+}
+
+/// A microphone that is open. Dropping it stops what is computed for it.
+pub trait Listening: Send {
+    /// Takes the next samples, one channel of 16,000 a second, and tells the words so far; those of these samples come later.
+    fn hear(&mut self, samples: Vec<f32>) -> BoxFuture<'_, Result<Words, Refusal>>;
+
+    /// Nothing follows; waits until all of it is understood.
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<Words, Refusal>>;
 }
 
 pub trait Talk: Send + Sync {

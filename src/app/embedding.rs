@@ -7,8 +7,9 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::app::minds;
-use crate::base::clock::Clock;
+use crate::app::asked::{self, Asked};
+use crate::app::finder::Find;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::error::chain;
 use crate::base::lane::Lane;
 use crate::base::shutdown::Shutdown;
@@ -16,13 +17,9 @@ use crate::config::Config;
 use crate::dashboard::memory::{Configured, Embedding, EmbeddingFacts, Install, Refused, Runtime, Work};
 use crate::db::Db;
 use crate::inference::embed::{self, EmbedError, Embedder};
-use crate::inference::onnx;
 use crate::memory::{self, Embed, EmbedFailure, Indexer};
 use crate::models::{Options, Store, Task};
-use crate::settings;
-
-/// Where it is kept which model somebody installed for the memory.
-const CHOSEN_KEY: &str = "memory_embedding_install_model";
+use crate::settings::Stored;
 
 /// KafClaw's default. Who leaves it has not asked for it.
 const USUAL_MODEL: &str = "BAAI/bge-small-en-v1.5";
@@ -94,9 +91,6 @@ impl Embed for Vectors {
     }
 }
 
-/// Finds an installed model by name; the empty name means the configured one, or whichever is there.
-pub(super) type Find = Box<dyn Fn(&str) -> Option<Embedder> + Send + Sync>;
-
 /// The model that makes the memory's vectors now.
 struct Current {
     model: Arc<Vectors>,
@@ -119,36 +113,6 @@ struct Shared {
     installer: Lane<Store>,
 }
 
-/// Looks for the model that is asked for, then the configured one, then any that is here.
-pub(super) fn finder(wanted: String, keys: minds::Keys, store: Store, clock: Clock) -> Find {
-    Box::new(move |name| {
-        let entries = store.manifest().entries().iter();
-        let others = entries.clone().filter(|entry| entry.task == Task::Embedding).map(|entry| entry.id.as_str());
-        let mut names = [name, wanted.as_str()].into_iter().filter(|name| !name.is_empty()).chain(others);
-        let found =
-            names.find_map(|name| store.locate(name).ok().filter(|found| found.entry.task == Task::Embedding))?;
-        if ![name, wanted.as_str()].iter().any(|name| found.entry.is_called(name)) {
-            tracing::info!(
-                peer = found.id,
-                "The embedding model that is wanted is not installed; another one is used."
-            );
-        }
-        let own = Some(keys.runtime.clone()).filter(|path| !path.as_os_str().is_empty());
-        let runtimes = entries.filter(|entry| entry.task == Task::Runtime);
-        let installed = runtimes.filter_map(|entry| Some(store.locate(&entry.id).ok()?.folder));
-        let libraries: Vec<_> = own.into_iter().chain(installed).collect();
-        Some(Embedder::new(embed::Config {
-            id: found.id,
-            folder: found.folder,
-            libraries: onnx::places(&libraries, std::env::var_os("ORT_DYLIB_PATH")),
-            threads: (keys.threads > 0).then_some(keys.threads),
-            idle: keys.idle_unload,
-            clock: clock.clone(),
-            ..embed::Config::default()
-        }))
-    })
-}
-
 /// Handle; clones share it.
 #[derive(Clone)]
 pub(super) struct Meaning(Arc<Shared>);
@@ -169,7 +133,7 @@ impl Meaning {
     pub(super) async fn start(ground: Ground) -> Self {
         let Ground { db, clock, configured, store, installer, find, shutdown } = ground;
         let recall = memory::Recall::new(db.clone(), Vec::new());
-        let chosen = db.read(|conn| settings::get(conn, CHOSEN_KEY)).await.ok().flatten().unwrap_or_default();
+        let asked = db.read(asked::read).await.unwrap_or_default();
         let is_enabled = configured.enabled;
         let meaning = Self(Arc::new(Shared {
             db,
@@ -181,19 +145,36 @@ impl Meaning {
             shutdown,
             current: Mutex::new(None),
             trouble: Mutex::new("there is no embedding model; memories are found by their words".to_owned()),
-            install: Mutex::default(),
+            install: Mutex::new(Install {
+                requested_at: asked.requested_at,
+                requested_model: asked.model.clone(),
+                ..Install::default()
+            }),
             installer,
         }));
         if is_enabled {
-            meaning.adopt(&chosen);
-            meaning.fetch_wanted().await;
+            meaning.adopt(&asked.model);
+            if !meaning.resume(&asked) {
+                meaning.fetch_wanted();
+            }
         }
         meaning
     }
 
+    /// Goes on with the installation that the last run was stopped in, or that failed in it; false when there is none. A model that
+    /// was here and has been removed is not fetched again.
+    fn resume(&self, asked: &Asked) -> bool {
+        let Asked { model, requested_at, is_installed } = asked;
+        if model.is_empty() || *is_installed || self.check(model).is_err() {
+            return false;
+        }
+        tracing::info!(peer = model, "The embedding model that was asked for is being installed again.");
+        self.begin(model.clone(), *requested_at).is_ok()
+    }
+
     /// Installs the configured model where it may be fetched and is not here. One that nobody chose is fetched only where there is
     /// none at all: what the program came with does for most, and a download costs.
-    async fn fetch_wanted(&self) {
+    fn fetch_wanted(&self) {
         let Configured { model, auto_download, .. } = &self.0.configured;
         let is_chosen = !model.is_empty() && model != USUAL_MODEL;
         let is_missing = self.0.store.entry(model).is_ok() && self.0.store.locate(model).is_err();
@@ -202,9 +183,30 @@ impl Meaning {
             return;
         }
         tracing::info!(peer = model, "The embedding model that is wanted is being fetched.");
-        if let Err(Refused(sentence)) = self.install(model.clone()).await {
+        let begun = self.check(model).and_then(|()| self.begin(model.clone(), Some(self.0.clock.now())));
+        if let Err(Refused(sentence)) = begun {
             tracing::warn!(error = sentence, peer = model, "The embedding model that is wanted is not fetched.");
         }
+    }
+
+    /// Whether `model` can be installed for the memory, and nothing else is being.
+    fn check(&self, model: &str) -> Result<(), Refused> {
+        let entry = self.0.store.entry(model).map_err(|error| Refused(error.to_string()))?;
+        if entry.task != Task::Embedding {
+            return Err(Refused(format!("{model} is no embedding model")));
+        }
+        unless_pending(&lock(&self.0.install))
+    }
+
+    /// Begins to install what was checked.
+    fn begin(&self, model: String, requested_at: Option<Timestamp>) -> Result<(), Refused> {
+        {
+            let mut install = lock(&self.0.install);
+            unless_pending(&install)?;
+            *install = Install { pending: true, requested_at, requested_model: model.clone(), ..Install::default() };
+        }
+        tokio::spawn(self.clone().fetch(model));
+        Ok(())
     }
 
     /// What searches by meaning.
@@ -278,6 +280,10 @@ impl Meaning {
             tracing::warn!(error, peer = model, "An embedding model could not be installed.");
         } else {
             self.adopt(&model);
+            let (installed, now) = (model.clone(), self.0.clock.now());
+            if let Err(error) = self.0.db.write(move |tx| asked::installed(tx, &installed, now)).await {
+                tracing::warn!(error = chain(&error), peer = model, "That a model was installed could not be noted.");
+            }
         }
         let mut install = lock(&self.0.install);
         install.pending = false;
@@ -333,24 +339,16 @@ impl Embedding for Meaning {
 
     fn install(&self, model: String) -> BoxFuture<'_, Result<(), Refused>> {
         Box::pin(async move {
-            let entry = self.0.store.entry(&model).map_err(|error| Refused(error.to_string()))?;
-            if entry.task != Task::Embedding {
-                return Err(Refused(format!("{model} is no embedding model")));
-            }
-            {
-                let mut install = lock(&self.0.install);
-                if install.pending {
-                    return Err(Refused(format!("{} is being installed", install.requested_model)));
+            self.check(&model)?;
+            let (wanted, now) = (model.clone(), self.0.clock.now());
+            match self.0.db.write(move |tx| asked::ask(tx, &wanted, now)).await {
+                Ok(Stored::Stored) => self.begin(model, Some(now)),
+                Ok(Stored::Full) => Err(Refused("there are too many settings; remove one".to_owned())),
+                Err(error) => {
+                    tracing::error!(error = chain(&error), peer = model, "A model that is wanted could not be noted.");
+                    Err(Refused("the memory could not be written; is the disk full or read-only?".to_owned()))
                 }
-                *install = Install {
-                    pending: true,
-                    requested_at: Some(self.0.clock.now()),
-                    requested_model: model.clone(),
-                    ..Install::default()
-                };
             }
-            tokio::spawn(self.clone().fetch(model));
-            Ok(())
         })
     }
 
@@ -375,6 +373,16 @@ impl Embedding for Meaning {
     }
 }
 
+fn unless_pending(install: &Install) -> Result<(), Refused> {
+    match install.pending {
+        true => Err(Refused(format!("{} is being installed", install.requested_model))),
+        false => Ok(()),
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

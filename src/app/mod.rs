@@ -3,8 +3,10 @@
 //!
 //! Absent on purpose: behavior. What is here is which part gets which handle, and when.
 
+mod asked;
 mod assembly;
 mod embedding;
+mod finder;
 mod firing;
 mod forget;
 mod gateway;

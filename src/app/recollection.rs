@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::agent::SOUL_FILES;
 use crate::app::embedding::{Ground, Meaning};
 use crate::app::gateway::GatewayError;
-use crate::app::{embedding, minds, wiring};
+use crate::app::{embedding, finder, minds, wiring};
 use crate::base::clock::Clock;
 use crate::base::error;
 use crate::base::lane::Lane;
@@ -69,7 +69,7 @@ pub(super) async fn meaning(
     let keys = config.section("/inference").map_err(|source| GatewayError::Models { source })?;
     let store = minds::store(config);
     let installer = Lane::start("model-install", 1, store.clone()).map_err(|source| GatewayError::Shelf { source })?;
-    let find = embedding::finder(configured.model.clone(), keys, store.clone(), clock.clone());
+    let find = finder::finder(configured.model.clone(), keys, store.clone(), clock.clone());
     Ok(Meaning::start(Ground {
         db: db.clone(),
         clock: clock.clone(),

@@ -14,6 +14,7 @@ mod group_shared;
 mod inbound;
 mod jobs;
 mod knowledge;
+mod live;
 pub mod memory;
 mod orchestrator;
 mod people;
@@ -51,6 +52,8 @@ use crate::owner::Owner;
 use crate::provider::Chain;
 use crate::scheduler::Scheduler;
 
+pub use live::Microphones;
+
 /// Paths that take recordings.
 pub const UPLOADS: &[&str] = &["/api/v1/voice/transcribe"];
 
@@ -70,6 +73,7 @@ pub struct Dashboard {
     pub readiness: Arc<dyn Readiness>,
     /// What understands recordings; that of the API.
     pub speech: Arc<dyn Speech>,
+    pub microphones: Microphones,
     pub broker: Option<MqttHandle>,
     pub membership: Membership,
     /// Whether this hub is to have a place in the group's hierarchy, once it is in a group.
@@ -153,6 +157,10 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Get, "/api/v1/sessions", Token, "Conversations, newest first.", |it, _| Box::pin(sessions::list(it))),
         route(Get, "/api/v1/sessions/{key}", Token, "What was said: ?limit.", |it, request| Box::pin(sessions::one(it, request))),
         route(Delete, "/api/v1/sessions/{key}", Token, "Forget it.", |it, request| Box::pin(sessions::delete(it, request))),
+        route(Post, "/api/v1/voice/live", Token, "Open a microphone whose words come while they are spoken: ?language.", |it, request| Box::pin(live::open(it, request))),
+        route(Post, "/api/v1/voice/live/{id}", Token, "The next sound, as the body: 16-bit samples, one channel, 16,000 a second; answers with the words so far.", |it, request| Box::pin(live::hear(it, request))),
+        route(Post, "/api/v1/voice/live/{id}/end", Token, "Close it; answers with all that was said.", |it, request| Box::pin(live::end(it, request))),
+        route(Delete, "/api/v1/voice/live/{id}", Token, "Close it and forget what was said.", |it, request| Box::pin(async move { live::close(&it, &request) })),
         route(Post, "/api/v1/voice/transcribe", Token, "A recording, as the body, to text: ?language.", |it, request| Box::pin(voice::transcribe(it, request))),
         route(Get, "/api/v1/diagnostics", Token, "A file for somebody who helps, without secrets (tar.gz); ?texts=1 with what people said.", |it, request| Box::pin(async move { diagnostics::stream(&it, &request).await })),
         route(Post, "/api/v1/factory-reset", Token, "Forget everything: {words: \"forget everything\", password?}.", |it, request| Box::pin(reset::begin(it, request))),

@@ -69,6 +69,7 @@ async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {
         "jobs": jobs,
         "approvals_pending": pending,
         "mqtt": mqtt(it),
+        "mqtt_error": mqtt_error(it),
         "model": models.iter().find(|model| model.reachable),
         "models": models,
         "tokens_today": tokens,
@@ -92,6 +93,14 @@ fn mqtt(it: &Dashboard) -> &'static str {
         LinkState::Connected { .. } => "online",
         LinkState::Connecting { attempt: 0, .. } => "connecting",
         LinkState::Connecting { .. } | LinkState::Stopped => "offline",
+    }
+}
+
+/// Why the last attempt to connect failed, while there is no connection.
+fn mqtt_error(it: &Dashboard) -> Option<String> {
+    match &*it.broker.as_ref()?.link_state().borrow() {
+        LinkState::Connecting { error, .. } => error.clone(),
+        LinkState::Connected { .. } | LinkState::Stopped => None,
     }
 }
 

@@ -67,6 +67,8 @@ const ASSETS: &[Asset] = assets! {
     "format.js": SCRIPT,
     "job-form.js": SCRIPT,
     "jobs.js": SCRIPT,
+    "live-worklet.js": SCRIPT,
+    "live.js": SCRIPT,
     "login.js": SCRIPT,
     "main.js": SCRIPT,
     "memory.js": SCRIPT,

@@ -16,11 +16,11 @@ pub(super) async fn transcribe(it: Arc<Dashboard>, request: Request) -> Response
     if request.body.is_empty() {
         return error(400, "the body is a recording, and it is empty", None);
     }
-    let language = request.query("language").map(str::trim).filter(|code| !code.is_empty());
-    if language.is_some_and(|code| code.len() > LANGUAGE_BYTES_MAX) {
-        return error(400, "`language` is a code such as en", None);
-    }
-    let hearing = Hearing { language: language.map(str::to_ascii_lowercase), ..Hearing::default() };
+    let language = match language(&request) {
+        Ok(language) => language,
+        Err(wrong) => return wrong,
+    };
+    let hearing = Hearing { language, ..Hearing::default() };
     let understood = tokio::select! {
         understood = it.speech.transcribe("", request.body.clone(), hearing, None) => understood,
         () = request.left.triggered() => return error(503, "nobody waits for the answer", None),
@@ -34,7 +34,16 @@ pub(super) async fn transcribe(it: Arc<Dashboard>, request: Request) -> Response
     }
 }
 
-fn refused(refusal: &Refusal) -> Response {
+/// `?language`, when it is there.
+pub(super) fn language(request: &Request) -> Result<Option<String>, Response> {
+    let language = request.query("language").map(str::trim).filter(|code| !code.is_empty());
+    if language.is_some_and(|code| code.len() > LANGUAGE_BYTES_MAX) {
+        return Err(error(400, "`language` is a code such as en", None));
+    }
+    Ok(language.map(str::to_ascii_lowercase))
+}
+
+pub(super) fn refused(refusal: &Refusal) -> Response {
     let install = "`kafclaw models list` shows what can be installed";
     match refusal.reason {
         Reason::NoModel => error(503, &refusal.sentence, Some(install)),

@@ -12,6 +12,7 @@ mod kafka;
 mod language;
 mod outbox;
 mod search;
+mod trimmed;
 mod whisper;
 
 use std::fs::{self, File};
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use figure::{Figure, Goal, Times, pss_mib};
-use support::{Connection, Door, FakeModel, Mosquitto, Mqtt, PATIENCE, Plan, request};
+use support::{Connection, Door, FakeModel, Gateway, Mosquitto, Mqtt, PATIENCE, Plan, request};
 
 /// What can be measured, by name.
 const MEASUREMENTS: &[(&str, fn())] = &[
@@ -36,6 +37,7 @@ const MEASUREMENTS: &[(&str, fn())] = &[
     ("mqtt", mqtt),
     ("remote", remote),
     ("embed", embed::measure),
+    ("embed_gateway", embed::gateway),
     ("kafka_offline", kafka::offline),
     ("kafka", kafka::produce),
     ("group_memory", group::memory),
@@ -49,11 +51,13 @@ const MEASUREMENTS: &[(&str, fn())] = &[
     ("whisper_f32", whisper::floats),
     ("whisper_f16", whisper::halves),
     ("whisper_int8", whisper::bytes),
+    ("whisper_trimmed", trimmed::measure),
     ("outbox", outbox::measure),
 ];
 
 /// What takes minutes is measured when it is named.
-const SLOW: &[&str] = &["group_offline", "language", "search_million", "whisper_f32", "whisper_f16", "whisper_int8"];
+const SLOW: &[&str] =
+    &["group_offline", "language", "search_million", "whisper_f32", "whisper_f16", "whisper_int8", "whisper_trimmed"];
 
 const STARTS: usize = 20;
 const CHATS: usize = 2_000;
@@ -121,13 +125,17 @@ fn until_ready(plan: &Plan) {
 fn memory() {
     let broker = Mosquitto::start();
     let gateway = plan().with_broker(&broker).start();
-    // At rest: what only the start needed is given back ten seconds after it at the latest.
-    let _ = support::wait_for(Duration::from_secs(12), || None::<()>);
-    let fresh = pss_mib(gateway.id());
+    let fresh = pss_at_rest_mib(&gateway);
     Figure::new("idle_pss_mib", fresh, Goal::AtMost(12.0)).print();
     let mut caller = Caller::new(gateway.chat());
     (0..1_000).for_each(|_| caller.ask(QUESTION, "local:bench"));
     Figure::new("pss_after_1000_turns_mib", pss_mib(gateway.id()), Goal::None).against(("idle_pss_mib", fresh)).print();
+}
+
+/// What only the start, or a burst of work, needed is given back ten seconds after it at the latest.
+fn pss_at_rest_mib(gateway: &Gateway) -> f64 {
+    let _ = support::wait_for(Duration::from_secs(12), || None::<()>);
+    pss_mib(gateway.id())
 }
 
 /// A client with one connection.

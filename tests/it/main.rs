@@ -25,6 +25,7 @@ mod peers;
 mod reset;
 mod service;
 mod support;
+mod transcribe;
 #[path = "../ui/mod.rs"]
 mod ui;
 mod update;

@@ -4,10 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 
-use crate::support::{Door, Gateway, PATIENCE, Plan, Reply, TALKER, eventually, wait_for};
+use crate::support::{
+    Door, Gateway, LISTENER, PATIENCE, Plan, Reply, TALKER, chord_of, eventually, spoken, wait_for, wav,
+};
 
 fn plan() -> Plan {
     Plan::new().with_small_models()
@@ -46,24 +48,18 @@ fn ask(door: &Door, more: &Value) -> Reply {
         .expect("a response")
 }
 
-/// A recording of `seconds` of a tone: 16-bit WAV.
+/// A recording of `seconds` of a tone.
 fn recording(seconds: u32) -> Vec<u8> {
-    let samples = seconds * 16_000;
-    let mut wav = b"RIFF".to_vec();
-    wav.extend((36 + samples * 2).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    wav.extend(16_000_u32.to_le_bytes());
-    wav.extend(32_000_u32.to_le_bytes());
-    wav.extend(b"\x02\0\x10\0data");
-    wav.extend((samples * 2).to_le_bytes());
-    let tone = |at: u32| (f64::from(at) * 0.17).sin() * f64::from(at % 4_000) * 4.0;
-    wav.extend((0..samples).flat_map(|at| (tone(at) as i16).to_le_bytes()));
-    wav
+    let tone = |at: u32| ((f64::from(at) * 0.17).sin() * f64::from(at % 4_000) * 4.0) as i16;
+    wav(&(0..seconds * 16_000).map(tone).collect::<Vec<_>>())
 }
 
 fn transcribe(door: &Door, wav: &[u8], format: &str) -> Reply {
-    let mut body =
-        format!("--XX\r\nContent-Disposition: form-data; name=\"response_format\"\r\n\r\n{format}\r\n").into_bytes();
+    upload(door, wav, ("response_format", format))
+}
+
+fn upload(door: &Door, wav: &[u8], (field, value): (&str, &str)) -> Reply {
+    let mut body = format!("--XX\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n").into_bytes();
     body.extend(b"--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n");
     body.extend(wav);
     body.extend(b"\r\n--XX--\r\n");
@@ -138,4 +134,157 @@ fn whoever_wants_no_process_has_the_models_in_the_gateway() {
     let gateway = plan().with("KAFCLAW_INFERENCE_WORKER", "off").start();
     assert_eq!(ask(gateway.chat(), &json!({})).status, 200);
     assert_eq!(worker(&gateway), None);
+}
+
+#[test]
+fn a_streamed_transcript_guesses_before_it_says() {
+    let gateway = plan().start();
+    let words: Vec<(usize, u32)> = (0..18).map(|number| (number as usize * 5 % 8, 15 + number * 24)).collect();
+    let reply = upload(gateway.chat(), &spoken(&words, 10), ("stream", "true"));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let text = reply.text();
+    let events: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    let kind =
+        |event: &Value| event["type"].as_str().expect("a type").trim_start_matches("transcript.text.").to_owned();
+    let kinds: Vec<String> = events.iter().map(kind).collect();
+    assert_eq!(kinds.first().map(String::as_str), Some("guess"), "{text}");
+    assert_eq!(kinds.iter().position(|kind| kind == "done"), Some(kinds.len() - 1), "{text}");
+    let deltas: String = events.iter().filter_map(|event| event["delta"].as_str()).collect();
+    assert_eq!(events.last().expect("events")["text"], json!(deltas), "the deltas are the text");
+}
+
+#[test]
+fn words_come_back_while_somebody_speaks() {
+    let gateway = plan().start();
+    let door = gateway.dashboard().clone();
+    let opened = door.post("/api/v1/voice/live?language=EN", &json!({}));
+    assert_eq!(opened.status, 200, "{}", opened.text());
+    let path = format!("/api/v1/voice/live/{}", opened.json()["id"].as_str().expect("an id"));
+    let send = |bytes: &[u8]| {
+        let kind = "Content-Type: application/octet-stream";
+        door.try_call("POST", &path, &[kind], bytes).expect("a response")
+    };
+    assert_eq!(send(b"abc").status, 400, "half a sample");
+    let words: Vec<(usize, u32)> = (0..18).map(|number| (number as usize * 5 % 8, 15 + number * 24)).collect();
+    let wav = spoken(&words, 10);
+    let samples = wav.strip_prefix(&wav[..44]).expect("a head");
+    let are_numbers = |text: &str| text.split_whitespace().all(|word| chord_of(word).is_some());
+    let mut heard = json!({});
+    for piece in samples.chunks(8_000) {
+        let reply = send(piece);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        heard = reply.json();
+    }
+    assert_eq!(heard["language"], "en");
+    eventually("words before the end", PATIENCE, || {
+        heard = send(&[]).json();
+        heard["said"].as_str().is_some_and(|said| !said.is_empty())
+            || heard["guess"].as_str().is_some_and(|guess| !guess.is_empty())
+    });
+    let end = door.post(&format!("{path}/end"), &json!({}));
+    assert_eq!((end.status, end.json()["duration"].as_f64()), (200, Some(10.0)), "{}", end.text());
+    let text = end.json()["text"].as_str().expect("a text").to_owned();
+    assert!(text.split_whitespace().count() >= 6 && are_numbers(&text), "{text}");
+    assert!(text.starts_with(heard["said"].as_str().expect("text")), "what was said stays: {heard} {text}");
+    assert_eq!((send(samples).status, door.post(&format!("{path}/end"), &json!({})).status), (404, 404));
+}
+
+#[test]
+fn models_that_are_taken_away_while_they_are_loaded_are_missed_and_welcomed_back() {
+    let plan = plan();
+    let gateway = plan.start();
+    let door = gateway.chat().clone();
+    let wav = spoken(&[(0, 15), (5, 37), (2, 59)], 3);
+    let asks: [(&str, &dyn Fn() -> Reply); 2] =
+        [(TALKER, &|| ask(&door, &json!({}))), (LISTENER, &|| transcribe(&door, &wav, "verbose_json"))];
+    for (id, ask) in asks {
+        let answer = |reply: &Reply| match reply.json() {
+            json if json["segments"].is_array() => json["segments"].clone(),
+            json => json["choices"].clone(),
+        };
+        let before = ask();
+        assert_eq!(before.status, 200, "{id}: {}", before.text());
+        let folder = plan.state().join("models").join(id);
+        let aside = plan.home().join(format!("{id}-aside"));
+        fs::rename(&folder, &aside).expect("taken away");
+        let missed = ask();
+        let told = missed.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+        let is_clear = told.contains(id) || told.contains("kafclaw models install");
+        assert!(missed.status == 404 && is_clear, "{id}: {} {told}", missed.status);
+        // Cut off, as by a stick that was pulled out in the middle of a copy.
+        fs::create_dir_all(&folder).expect("a folder");
+        for entry in fs::read_dir(&aside).expect("its files").flatten() {
+            fs::copy(entry.path(), folder.join(entry.file_name())).expect("copied");
+        }
+        let weights = folder.join(if id == TALKER { "model.gguf" } else { "model.safetensors" });
+        fs::File::options().write(true).open(&weights).and_then(|file| file.set_len(1000)).expect("cut off");
+        let broken = ask();
+        assert!((400..600).contains(&broken.status), "{id}: {}", broken.text());
+        let told = broken.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(told.contains(id) || told.contains("kafclaw models install"), "{id}: {told}");
+        fs::remove_dir_all(&folder).expect("removed");
+        fs::rename(&aside, &folder).expect("back again");
+        let after = ask();
+        assert_eq!((after.status, answer(&after)), (200, answer(&before)), "{id}");
+    }
+    assert_eq!(door.get("/healthz").status, 200);
+}
+
+/// Cuts a file that a worker has mapped: what it reads of it from then on is a bus error.
+#[test]
+fn weights_that_vanish_under_a_worker_cost_it_its_life_and_nobody_elses() {
+    let plan = plan();
+    let gateway = plan.start();
+    let door = gateway.chat().clone();
+    let weights = plan.state().join("models").join(TALKER).join("model.gguf");
+    let whole = fs::read(&weights).expect("the weights");
+    assert_eq!(ask(&door, &json!({})).status, 200);
+    let first = worker(&gateway).expect("a worker");
+    fs::File::options().write(true).open(&weights).and_then(|file| file.set_len(0)).expect("cut off");
+    let refused = ask(&door, &json!({}));
+    let told = refused.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(refused.status >= 400 && !told.is_empty(), "{}", refused.text());
+    fs::write(&weights, whole).expect("written again");
+    eventually("it answers again", PATIENCE, || ask(&door, &json!({})).status == 200);
+    assert!(worker(&gateway).is_some(), "the one of before or another one, {first}");
+}
+
+/// From now on the process may not have more memory than it has, beside `more` bytes; without a number there is no limit.
+fn limit_memory(pid: i32, more: Option<u64>) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its memory");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("a VmSize line");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    let pid = Pid::from_raw(pid);
+    let now = prlimit(pid, Resource::As, Rlimit { current: None, maximum: None }).expect("the limit");
+    let current = more.map(|more| kib * 1024 + more);
+    prlimit(pid, Resource::As, Rlimit { current, maximum: now.maximum }).expect("a new limit");
+}
+
+#[test]
+fn a_worker_that_gets_no_memory_is_told_of_and_the_next_request_is_served() {
+    const MIB: u64 = 1024 * 1024;
+    let gateway = plan().start();
+    let door = gateway.chat().clone();
+    // First there is no room for the threads of another model, then none for sixteen MiB of sound.
+    for (seconds, more) in [(2, 0), (500, MIB)] {
+        assert_eq!(ask(&door, &json!({})).status, 200);
+        let pid = worker(&gateway).expect("a worker");
+        limit_memory(pid, Some(more));
+        let refused = transcribe(&door, &recording(seconds), "json");
+        let told = refused.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(refused.status, 503, "{}", refused.text());
+        let clear = [
+            "could not start the threads of the model",
+            "there is no memory for a recording of 16 MiB",
+            "the worker fell before it was done",
+        ];
+        let is_clear = clear.iter().any(|reason| told.contains(reason));
+        assert!(is_clear, "{told}");
+        if worker(&gateway) == Some(pid) {
+            limit_memory(pid, None);
+        }
+        assert_eq!(door.get("/healthz").status, 200);
+        eventually("somebody transcribes again", PATIENCE, || transcribe(&door, &recording(2), "json").status == 200);
+    }
 }

@@ -164,7 +164,7 @@ fn a_person_logs_in_talks_and_switches_a_lamp() {
 
 #[test]
 fn a_person_tells_the_house_something_finds_it_in_other_words_and_has_it_forgotten() {
-    let plan = Plan::new().with_bundled_models();
+    let plan = Plan::new();
     let gateway = plan.start();
     let browser = logged_in(&gateway);
     browser.click("#nav-memory");
@@ -215,8 +215,13 @@ fn a_person_speaks_and_the_page_shows_what_the_house_heard() {
     });
     browser.click("#chat-mic");
     browser.wait_until_shown("#chat-mic[data-state=idle]");
-    let heard = "return performance.getEntriesByType('resource').filter(e => e.name.includes('voice/transcribe')).map(e => e.responseStatus)";
+    let heard = "return performance.getEntriesByType('resource').filter(e => e.name.endsWith('/end')).map(e => e.responseStatus)";
     eventually("the house has listened", PATIENCE, || browser.run(heard, &json!([])) == json!([200]));
+    let pieces = "return performance.getEntriesByType('resource').filter(e => /voice.live.[0-9a-f]+$/.test(e.name) && e.responseStatus === 200).length";
+    assert!(
+        browser.run(pieces, &json!([])).as_u64().is_some_and(|pieces| pieces > 2),
+        "sound went to the house meanwhile"
+    );
     // A network of a few thousand random weights says something random about a beep, and at some lengths of it nothing.
     let shown = "const told = document.getElementById('toast');
         return document.getElementById('chat-input').value || (told.dataset.mood === 'bad' ? told.textContent : '')";

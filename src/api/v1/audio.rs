@@ -1,4 +1,7 @@
 //! `POST /v1/audio/transcriptions` and `/translations`: recordings to text.
+//!
+//! A streamed answer has OpenAI's events, `transcript.text.delta` for each phrase and `transcript.text.done`, and one of ours:
+//! `transcript.text.guess`, whose `text` is what comes after the deltas so far, as it sounds now. The next event takes its place.
 
 use std::sync::Arc;
 
@@ -7,15 +10,15 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::api::Api;
-use crate::api::port::{Hearing, Refusal};
+use crate::api::port::{Heard, Hearing, Refusal};
 use crate::api::v1::error::{self, Wrong};
 use crate::api::v1::stream::{EVENTS_LEN, Sink};
 use crate::http::multipart::{Upload, read_upload};
 use crate::http::{Request, Response};
 use crate::inference::transcript::{self, Format, Segment, Task, Transcript};
 
-/// Phrases on their way.
-const SAID_LEN: usize = 64;
+/// Guesses and phrases on their way.
+const HEARD_LEN: usize = 64;
 
 /// What was asked, checked.
 struct Asked {
@@ -91,30 +94,30 @@ fn given<'a>(upload: &'a Upload, name: &str) -> Option<&'a str> {
     upload.field(name).map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// Phrases as they are understood. A recording that cannot be read at all still has its status.
+/// Guesses and phrases as they come. A recording that cannot be read at all still has its status.
 async fn stream(api: Arc<Api>, asked: Asked) -> Response {
-    let (said, mut phrases) = mpsc::channel(SAID_LEN);
+    let (listener, mut news) = mpsc::channel(HEARD_LEN);
     let (sender, events) = mpsc::channel(EVENTS_LEN);
     let (ready, begun) = tokio::sync::oneshot::channel::<Result<(), Refusal>>();
     tokio::spawn(async move {
         let sink = Sink(sender);
         let mut ready = Some(ready);
-        let work = api.speech.transcribe(&asked.model, asked.recording, asked.hearing, Some(said));
+        let work = api.speech.transcribe(&asked.model, asked.recording, asked.hearing, Some(listener));
         let mut work = std::pin::pin!(work);
-        let mut heard = String::new();
+        let mut told = String::new();
         let understood = loop {
             tokio::select! {
                 biased;
-                Some(phrase) = phrases.recv() => {
+                Some(heard) = news.recv() => {
                     ready.take().into_iter().for_each(|ready| { let _ = ready.send(Ok(())); });
-                    if !tell(&sink, &mut heard, &phrase).await { return; }
+                    if !tell(&sink, &mut told, &heard).await { return; }
                 }
                 understood = &mut work => break understood,
                 () = sink.left() => return,
             }
         };
-        while let Ok(phrase) = phrases.try_recv() {
-            tell(&sink, &mut heard, &phrase).await;
+        while let Ok(heard) = news.try_recv() {
+            tell(&sink, &mut told, &heard).await;
         }
         finish(&sink, understood, ready).await;
     });
@@ -124,13 +127,19 @@ async fn stream(api: Arc<Api>, asked: Asked) -> Response {
     }
 }
 
-async fn tell(sink: &Sink, heard: &mut String, phrase: &Segment) -> bool {
-    let text = phrase.text.trim();
+/// False when nobody listens any more. `told` are the deltas so far.
+async fn tell(sink: &Sink, told: &mut String, heard: &Heard) -> bool {
+    let (Heard::Guess(text) | Heard::Said(Segment { text, .. })) = heard;
+    let text = text.trim();
     if text.is_empty() {
         return true;
     }
-    let delta = if heard.is_empty() { text.to_owned() } else { format!(" {text}") };
-    heard.push_str(&delta);
+    if matches!(heard, Heard::Guess(_)) {
+        sink.offer(&json!({"type": "transcript.text.guess", "text": text}));
+        return true;
+    }
+    let delta = if told.is_empty() { text.to_owned() } else { format!(" {text}") };
+    told.push_str(&delta);
     sink.send(&json!({"type": "transcript.text.delta", "delta": delta})).await
 }
 
@@ -168,6 +177,35 @@ mod tests {
         };
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Upload { file: Some(file), fields }
+    }
+
+    #[tokio::test]
+    async fn guesses_stand_between_phrases_and_none_waits_for_a_slow_listener() {
+        let (sender, mut events) = mpsc::channel(2);
+        let (sink, mut told) = (Sink(sender), String::new());
+        let said = |text: &str| Heard::Said(Segment { text: text.to_owned(), ..Segment::default() });
+        let guess = |text: &str| Heard::Guess(text.to_owned());
+        let mut lines = Vec::new();
+        for heard in [guess("Lamp of"), guess(" "), said("Lamp on."), said(""), guess("Pleas")] {
+            assert!(tell(&sink, &mut told, &heard).await);
+            lines.extend(events.try_recv());
+        }
+        assert!(tell(&sink, &mut told, &said("Please.")).await);
+        assert!(tell(&sink, &mut told, &guess("And")).await && tell(&sink, &mut told, &guess("And n")).await);
+        events.close();
+        while let Some(line) = events.recv().await {
+            lines.push(line);
+        }
+        let expected = [
+            r#"{"type":"transcript.text.guess","text":"Lamp of"}"#,
+            r#"{"type":"transcript.text.delta","delta":"Lamp on."}"#,
+            r#"{"type":"transcript.text.guess","text":"Pleas"}"#,
+            r#"{"type":"transcript.text.delta","delta":" Please."}"#,
+            r#"{"type":"transcript.text.guess","text":"And"}"#,
+        ];
+        assert_eq!(lines, expected.map(|event| Bytes::from(format!("data: {event}\n\n"))));
+        assert_eq!(told, "Lamp on. Please.");
+        assert!(!tell(&sink, &mut told, &said("more")).await, "nobody listens any more");
     }
 
     #[test]

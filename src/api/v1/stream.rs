@@ -19,6 +19,11 @@ impl Sink {
         self.0.send(Bytes::from(format!("data: {event}\n\n"))).await.is_ok()
     }
 
+    /// For what is worth little a moment later: left out when the listener is behind.
+    pub(super) fn offer(&self, event: &Value) {
+        let _ = self.0.try_send(Bytes::from(format!("data: {event}\n\n")));
+    }
+
     pub(super) async fn refuse(&self, refusal: &Refusal) {
         self.send(&error::refusal_body(refusal)).await;
     }

@@ -4,12 +4,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::api::port::{Embedded, Embeddings, Hearing, Models, Purpose, Reason, Refusal, Speech, Talk};
-use crate::app::minds::Minds;
+use crate::api::port::{
+    Embedded, Embeddings, Heard, Hearing, Listening, Models, Purpose, Reason, Refusal, Speech, Talk,
+};
+use crate::app::minds::{Minds, microphone};
 use crate::base::error::chain;
 use crate::inference::embed::{EmbedError, TextUse};
 use crate::inference::language;
-use crate::inference::transcript::{Segment, Transcript};
+use crate::inference::transcript::Transcript;
 use crate::inference::whisper;
 use crate::inference::worker::{self, EngineError, FaultKind, Kind, Listener, Recording};
 
@@ -64,27 +66,27 @@ impl Speech for Minds {
         model: &'a str,
         recording: Bytes,
         hearing: Hearing,
-        said: Option<mpsc::Sender<Segment>>,
+        heard: Option<mpsc::Sender<Heard>>,
     ) -> BoxFuture<'a, Result<Transcript, Refusal>> {
         Box::pin(async move {
             let model = self.shelf.find(Kind::Speech, model).await?;
             let detector = self.shelf.detector().await?;
-            let usual = whisper::Options::default();
-            let options = whisper::Options {
-                task: hearing.task,
-                language: hearing.language,
-                prompt: hearing.prompt,
-                word_times: hearing.word_times,
-                temperatures: hearing.temperature.map_or(usual.temperatures, |temperature| vec![temperature]),
-                ..whisper::Options::default()
-            };
+            let options = options(hearing);
             let (nobody, _) = mpsc::channel(1);
-            let listener = Listener { sender: said.unwrap_or(nobody), choose: phrase };
+            let listener = Listener { sender: heard.unwrap_or(nobody), choose: words };
             let speech = self.engines.speech();
             speech
                 .transcribe(model, Recording::File(recording), worker::Hearing { options, detector }, listener)
                 .await
                 .map_err(|error| refused(&error))
+        })
+    }
+
+    fn listen<'a>(&'a self, model: &'a str, hearing: Hearing) -> BoxFuture<'a, Result<Box<dyn Listening>, Refusal>> {
+        Box::pin(async move {
+            let model = self.shelf.find(Kind::Speech, model).await?;
+            let detector = self.shelf.detector().await?;
+            microphone::open(self.engines.speech(), model, options(hearing), detector)
         })
     }
 }
@@ -104,14 +106,27 @@ impl Talk for Minds {
     }
 }
 
-fn phrase(progress: whisper::Progress) -> Option<Segment> {
-    match progress {
-        whisper::Progress::Said(segment) => Some(segment),
-        _ => None,
+fn options(hearing: Hearing) -> whisper::Options {
+    let usual = whisper::Options::default();
+    whisper::Options {
+        task: hearing.task,
+        language: hearing.language,
+        prompt: hearing.prompt,
+        word_times: hearing.word_times,
+        temperatures: hearing.temperature.map_or(usual.temperatures, |temperature| vec![temperature]),
+        ..whisper::Options::default()
     }
 }
 
-fn refused(error: &EngineError) -> Refusal {
+fn words(progress: whisper::Progress) -> Option<Heard> {
+    match progress {
+        whisper::Progress::Said(segment) => Some(Heard::Said(segment)),
+        whisper::Progress::Guess { text } => Some(Heard::Guess(text)),
+        whisper::Progress::Heard { .. } => None,
+    }
+}
+
+pub(super) fn refused(error: &EngineError) -> Refusal {
     let reason = match error {
         EngineError::Fault(fault) => match fault.kind {
             FaultKind::Input => Reason::Input,

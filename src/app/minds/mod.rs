@@ -2,6 +2,7 @@
 
 mod doors;
 mod local;
+mod microphone;
 mod shelf;
 
 use std::path::PathBuf;
@@ -31,7 +32,8 @@ const SHELF_QUEUE_LEN: usize = 64;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Keys {
     worker: String,
-    device: Device,
+    pub device: Device,
+    pub tensor_rt: bool,
     pub threads: usize,
     #[serde(deserialize_with = "deserialize_duration")]
     pub idle_unload: Duration,

@@ -58,7 +58,7 @@ async function open(person) {
       event.preventDefault();
       submit(person, input);
     },
-  }, input, mic.microphone((text) => dictate(input, text)), h("button", { id: "chat-send", type: "submit", class: "primary round", "aria-label": words.send }, icon("send")));
+  }, input, mic.microphone((text, isDone) => dictate(input, text, isDone)), h("button", { id: "chat-send", type: "submit", class: "primary round", "aria-label": words.send }, icon("send")));
   const change = h("button", { id: "chat-user", type: "button", class: "quiet small", onclick: () => user.choose(place, open) },
     strings.user.change(person.name));
   fill(place, h("div", { class: "chat" }, change, log, form));
@@ -96,7 +96,7 @@ function suggest(person, log) {
 /** @param {user.User} person @param {HTMLTextAreaElement} input */
 function submit(person, input) {
   const text = input.value.trim();
-  if (!text) return;
+  if (!text || input.readOnly) return;
   input.value = "";
   stretch(input);
   send(person, text);
@@ -200,10 +200,18 @@ function follow() {
   if (log && log.scrollHeight - log.scrollTop - log.clientHeight < 240) log.scrollTop = log.scrollHeight;
 }
 
-/** Puts what was heard where it can be read and changed before it is sent. @param {HTMLTextAreaElement} input @param {string} text */
-function dictate(input, text) {
-  const before = input.value.trimEnd();
-  input.value = before ? `${before} ${text}` : text;
+/** What stood in the composer when somebody began to speak. @type {string | null} */
+let written = null;
+
+/**
+ * Adds what was heard, which the person reads before it is sent. Until it is done the next text takes its place.
+ * @param {HTMLTextAreaElement} input @param {string} text @param {boolean} isDone
+ */
+function dictate(input, text, isDone) {
+  written ??= input.value.trimEnd();
+  input.value = [written, text].filter(Boolean).join(" ");
+  input.readOnly = !isDone;
+  if (isDone) written = null;
   stretch(input);
   input.focus();
 }

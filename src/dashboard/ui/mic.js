@@ -1,8 +1,9 @@
 // The microphone: speech becomes text in the composer, which the person reads before it is sent. The house listens; no other
-// service hears it.
+// service hears it. Words appear while they are spoken where the browser can; the recording itself is the way that always works.
 
 import * as api from "./api.js";
 import { fill, h, icon } from "./dom.js";
+import * as live from "./live.js";
 import { strings } from "./strings.js";
 import { complain, toast } from "./toast.js";
 
@@ -15,9 +16,11 @@ const RECORDING_MS_MAX = 120_000;
 /** Shorter ones are slips of the finger. */
 const RECORDING_MS_MIN = 300;
 
+/** Takes what was heard; as long as it is not done the next text takes its place. @typedef {(text: string, isDone: boolean) => void} Hear */
+
 /**
  * The button, and the chooser of files behind it where the browser gives no microphone.
- * @param {(text: string) => void} hear @returns {HTMLElement}
+ * @param {Hear} hear @returns {HTMLElement}
  */
 export function microphone(hear) {
   const file = h("input", {
@@ -25,7 +28,7 @@ export function microphone(hear) {
     onchange: () => {
       const [chosen] = file.files;
       file.value = "";
-      if (chosen) understand(button, chosen, hear);
+      if (chosen) understand(button, chosen, null, hear);
     },
   });
   const button = h("button", {
@@ -43,7 +46,7 @@ export function microphone(hear) {
 let recording = null;
 let isAsking = false;
 
-/** @param {HTMLButtonElement} button @param {HTMLInputElement} file @param {(text: string) => void} hear */
+/** @param {HTMLButtonElement} button @param {HTMLInputElement} file @param {Hear} hear */
 async function toggle(button, file, hear) {
   if (recording) return stop();
   if (isAsking) return;
@@ -56,7 +59,8 @@ async function toggle(button, file, hear) {
   isAsking = true;
   try {
     const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, noiseSuppression: true } });
-    record(button, stream, hear);
+    const words = await live.open(stream, ({ said, guess }) => hear(`${said} ${guess}`.trim(), false));
+    record(button, stream, words, hear);
   } catch (error) {
     const isRefused = error instanceof DOMException && (error.name === "NotAllowedError" || error.name === "SecurityError");
     complain(new Error(isRefused ? words.refused : words.none));
@@ -69,8 +73,8 @@ function canRecord() {
   return window.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia) && typeof MediaRecorder === "function";
 }
 
-/** @param {HTMLButtonElement} button @param {MediaStream} stream @param {(text: string) => void} hear */
-function record(button, stream, hear) {
+/** @param {HTMLButtonElement} button @param {MediaStream} stream @param {live.Live | null} listening @param {Hear} hear */
+function record(button, stream, listening, hear) {
   const mimeType = KINDS.find((kind) => MediaRecorder.isTypeSupported(kind));
   const recorder = new MediaRecorder(stream, { ...(mimeType && { mimeType }), audioBitsPerSecond: 32_000 });
   /** @type {Blob[]} */
@@ -82,9 +86,11 @@ function record(button, stream, hear) {
     clearTimeout(mine.timer);
     recording = null;
     look(button, "idle");
-    if (!mine.isKept) return;
-    if (performance.now() - mine.started < RECORDING_MS_MIN) return toast(words.short, "bad");
-    understand(button, new Blob(pieces, { type: recorder.mimeType }), hear);
+    const isShort = performance.now() - mine.started < RECORDING_MS_MIN;
+    if (mine.isKept && !isShort) return understand(button, new Blob(pieces, { type: recorder.mimeType }), listening, hear);
+    listening?.cancel();
+    hear("", true);
+    if (mine.isKept) toast(words.short, "bad");
   });
   recording = mine;
   // Pieces each second, so that little is lost if the browser is closed down on the way.
@@ -103,15 +109,17 @@ export function cancel() {
   stop();
 }
 
-/** @param {HTMLButtonElement} button @param {Blob} blob @param {(text: string) => void} hear */
-async function understand(button, blob, hear) {
+/** @param {HTMLButtonElement} button @param {Blob} blob @param {live.Live | null} listening @param {Hear} hear */
+async function understand(button, blob, listening, hear) {
   look(button, "understanding");
   button.disabled = true;
   try {
-    const { text } = await api.upload(ROUTE, blob);
-    if (text) hear(text);
-    else toast(words.nothing, "bad");
+    // What was not heard on the way may be in the recording.
+    const text = (await listening?.finish()) || (await api.upload(ROUTE, blob)).text;
+    hear(text, true);
+    if (!text) toast(words.nothing, "bad");
   } catch (error) {
+    hear("", true);
     complain(error);
   } finally {
     button.disabled = false;

@@ -112,7 +112,10 @@ impl Read for Source {
             .checked_sub(count)
             .ok_or_else(|| Error::new(ErrorKind::InvalidData, "its tables lead in circles"))?;
         self.here += count;
-        self.position.fetch_max(self.here, Ordering::Relaxed);
+        if count > 0 {
+            // A damaged table may lead behind the end, where nothing is read.
+            self.position.fetch_max(self.here, Ordering::Relaxed);
+        }
         Ok(usize::try_from(count).expect("invariant: no more than the buffer holds"))
     }
 }

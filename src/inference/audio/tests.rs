@@ -1,12 +1,13 @@
 //! Recordings of every kind, good ones and bad ones.
 
-use std::io::Write as _;
+use std::io::{Seek as _, SeekFrom, Write as _};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::base::fuzz::{Seed, heap_peak, run};
 use crate::inference::audio::testing::{WavFile, fixture, noise, riff, share_at, tone, wav};
+use crate::inference::audio::vad::{EnergyVad, PieceConfig, Pieces};
 use crate::inference::audio::{Audio, AudioError, Limits, Stream, Warnings, decode};
 
 const FILES: [&str; 10] = [
@@ -185,6 +186,38 @@ fn a_long_file_is_pulled_in_small_blocks_and_tells_how_far_it_is() {
     assert!(!stream.read(&mut block).expect("the end stays the end"));
 }
 
+/// Of the longest recording, ten hours. A debug build takes six minutes of it, so that tests stay a matter of seconds.
+const LONG_S: u64 = if cfg!(debug_assertions) { 360 } else { 36_000 };
+
+#[test]
+fn hours_of_silence_take_the_memory_of_seconds_and_a_word_at_their_end_is_found() {
+    const RATE_HZ: u32 = 4_000;
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    let head = WavFile { tag: 1, channels: 1, rate_hz: RATE_HZ, bits: 16, block_bytes: 0, sound: &[] }.bytes();
+    file.write_all(&head).expect("written");
+    // A hole, which reads as silence, and two seconds that warble enough to be taken for speech one minute before the end.
+    let (end_s, at_s) = (LONG_S, LONG_S - 60);
+    let place = |seconds: u64| head.len() as u64 + seconds * u64::from(RATE_HZ) * 2;
+    file.seek(SeekFrom::Start(place(at_s))).expect("sought");
+    let warble = tone(300.0, RATE_HZ, 2.0).into_iter().enumerate();
+    let warble = warble.map(|(n, sample)| sample * (n as f32 * 0.004).sin());
+    let sound: Vec<u8> = warble.flat_map(|sample| ((sample * 32_767.0) as i16).to_le_bytes()).collect();
+    file.write_all(&sound).expect("written");
+    file.as_file().set_len(place(end_s)).expect("room");
+    let ((starts, progress), peak) = heap_peak(|| {
+        let stream = Stream::open(file.path(), &Limits { seconds_max: 12 * 3600 }).expect("a stream");
+        let mut pieces = Pieces::new(stream, Some(Box::<EnergyVad>::default()), &PieceConfig::default());
+        let mut starts = Vec::new();
+        while let Some(cut) = pieces.next_piece().expect("a piece") {
+            starts.push(cut.start_s(0.0));
+        }
+        (starts, pieces.progress())
+    });
+    assert!((progress.seconds - end_s as f64).abs() < 0.1 && progress.bytes == place(end_s), "{progress:?}");
+    assert!(starts.len() == 1 && (starts[0] - at_s as f64).abs() < 1.5, "{starts:?} instead of {at_s}");
+    assert!(peak < 4 * 1024 * 1024, "{peak} bytes of heap");
+}
+
 /// Whatever came in, what comes out is fit for a model.
 fn drain(mut stream: Stream) -> (Vec<f32>, Stream) {
     let mut samples = Vec::new();
@@ -230,6 +263,15 @@ fn a_wav_file_that_lies_is_read_within_its_size_or_refused() {
         assert!(peak < 8 * 1024 * 1024, "{peak} bytes of heap for {len} of file");
     });
     assert!(read > 500, "{read} of the files had sound");
+}
+
+#[test]
+fn a_length_that_leads_behind_the_end_counts_as_no_progress() {
+    let mut bytes = fixture("tone.webm").to_vec();
+    bytes[453] = 64;
+    let stream = Stream::of(bytes.into(), &Limits { seconds_max: 5 }).expect("a stream");
+    let (_, stream) = drain(stream);
+    assert!(stream.progress().bytes < stream.progress().bytes_total, "{:?}", stream.progress());
 }
 
 proptest! {

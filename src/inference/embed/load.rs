@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::Device;
-
 use super::bert::Bert;
 use super::description::Description;
 use super::error::{EmbedError, LoadError};
 use super::network::Network;
 use super::session::{OnnxNetwork, Provider};
-use super::{Compute, Config, Engines};
+use super::{Config, Engines};
 use crate::base::error::chain;
+use crate::inference::device::Device;
 use crate::inference::onnx::{self, OnnxError, Runtime};
 
 /// Names of an ONNX file in a model's folder, best first.
@@ -90,7 +89,7 @@ impl Choice {
         match self {
             Self::Onnx { runtime, file } => open_onnx(runtime, file, config, description.dims()),
             Self::Candle { file } => {
-                let (device, name) = device(config.compute)?;
+                let (device, name) = opened(config.device);
                 Ok((Network::Bert(Bert::load(file, &description.shape, device)?), name))
             }
         }
@@ -105,7 +104,7 @@ fn open_onnx(
     dims: usize,
 ) -> Result<(Network, &'static str), LoadError> {
     let threads = config.threads();
-    for (provider, name) in providers(runtime, config.compute) {
+    for (provider, name) in providers(config, runtime.has_cuda, runtime.has_tensorrt) {
         match OnnxNetwork::load(runtime, file, dims, (provider, threads)) {
             Ok(network) => return Ok((Network::Onnx(network), name)),
             Err(error) => tracing::warn!(error = chain(&error), "Embeddings cannot be computed on the GPU."),
@@ -114,28 +113,26 @@ fn open_onnx(
     OnnxNetwork::load(runtime, file, dims, (Provider::Cpu, threads)).map(|network| (Network::Onnx(network), "cpu"))
 }
 
-/// GPU providers worth a try. TensorRT only by name: it compiles for minutes before its first answer.
-fn providers(runtime: &Runtime, compute: Compute) -> Vec<(Provider, &'static str)> {
-    let mut wanted = Vec::new();
-    if runtime.has_tensorrt && compute == Compute::TensorRt {
-        wanted.push((Provider::TensorRt, "tensorrt"));
-    }
-    if runtime.has_cuda && compute != Compute::Cpu {
-        wanted.push((Provider::Cuda, "cuda"));
-    }
-    wanted
+/// GPU providers worth a try, best first. TensorRT only by name: it compiles for minutes before its first answer.
+fn providers(config: &Config, has_cuda: bool, has_tensor_rt: bool) -> Vec<(Provider, &'static str)> {
+    let number = match config.device {
+        Device::Cpu => return Vec::new(),
+        Device::Auto => 0,
+        Device::Cuda(number) => number,
+    };
+    let tensor_rt = (has_tensor_rt && config.tensor_rt).then_some((Provider::TensorRt(number), "tensorrt"));
+    let cuda = has_cuda.then_some((Provider::Cuda(number), "cuda"));
+    tensor_rt.into_iter().chain(cuda).collect()
 }
 
-/// The device of the candle network.
-fn device(compute: Compute) -> Result<(Device, &'static str), LoadError> {
-    if compute == Compute::Cpu || !candle_core::utils::cuda_is_available() {
-        return Ok((Device::Cpu, "cpu"));
-    }
-    match Device::new_cuda(0) {
-        Ok(device) => Ok((device, "cuda")),
+/// The device of the candle network; the processor when the one that is wanted is not there.
+fn opened(device: Device) -> (candle_core::Device, &'static str) {
+    match device.open() {
+        Ok(device) if device.is_cuda() => (device, "cuda"),
+        Ok(device) => (device, "cpu"),
         Err(error) => {
             tracing::warn!(error = chain(&error), "Embeddings cannot be computed on the GPU.");
-            Ok((Device::Cpu, "cpu"))
+            (candle_core::Device::Cpu, "cpu")
         }
     }
 }
@@ -154,4 +151,25 @@ fn safetensors_file(config: &Config) -> Option<PathBuf> {
 
 fn is(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension) && path.is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_that_was_chosen_computes() {
+        let names = |device: &str, tensor_rt, has_cuda| {
+            let config = Config { device: device.parse().expect("a device"), tensor_rt, ..Config::default() };
+            providers(&config, has_cuda, true)
+        };
+        assert_eq!(names("cpu", true, true), []);
+        assert_eq!(names("auto", false, true), [(Provider::Cuda(0), "cuda")]);
+        assert_eq!(names("cuda:2", false, true), [(Provider::Cuda(2), "cuda")]);
+        assert_eq!(names("cuda:1", true, true), [(Provider::TensorRt(1), "tensorrt"), (Provider::Cuda(1), "cuda")]);
+        assert_eq!(names("auto", false, false), []);
+        // A GPU that is not there leaves the work to the processor.
+        assert_eq!(opened(Device::Cuda(7)).1, "cpu");
+        assert_eq!(opened(Device::Cpu).1, "cpu");
+    }
 }

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use crate::base::clock::Clock;
 use crate::base::lane::{Lane, LaneError};
+use crate::inference::device::Device;
 
 pub use description::{Description, Hints};
 pub use error::{EmbedError, LoadError, RunError};
@@ -81,18 +82,6 @@ pub enum Engines {
     Candle,
 }
 
-/// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compute {
-    /// A CUDA device if the library and the machine have one, else the processor.
-    #[default]
-    Auto,
-    Cpu,
-    Cuda,
-    /// TensorRT, which compiles for minutes at its first start; else as `Cuda`.
-    TensorRt,
-}
-
 /// One field for each choice a person or the assembly has.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -107,7 +96,10 @@ pub struct Config {
     /// Where ONNX Runtime may be, files or folders, best first; see [`crate::inference::onnx::places`].
     pub libraries: Vec<PathBuf>,
     pub engines: Engines,
-    pub compute: Compute,
+    /// What computes, where the library can use it; the processor otherwise.
+    pub device: Device,
+    /// TensorRT on the GPU, which compiles for minutes at its first start, and keeps what came of it.
+    pub tensor_rt: bool,
     /// Threads of one run; without, all cores up to four.
     pub threads: Option<usize>,
     /// Windows of one text; 1 cuts long texts off.
@@ -126,7 +118,8 @@ impl Default for Config {
             hints: Hints::default(),
             libraries: Vec::new(),
             engines: Engines::Any,
-            compute: Compute::Auto,
+            device: Device::Auto,
+            tensor_rt: false,
             threads: None,
             windows_max: 4,
             idle: Duration::from_secs(15 * 60),

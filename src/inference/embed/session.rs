@@ -21,12 +21,12 @@ const PLANS_MAX: usize = 256;
 const VECTOR: &str = "sentence_embedding";
 
 /// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
     Cpu,
-    Cuda,
-    TensorRt,
+    /// The GPU with this number.
+    Cuda(usize),
+    TensorRt(usize),
 }
 
 /// Input tensors of the network, in its order.
@@ -132,6 +132,8 @@ impl OnnxNetwork {
 fn builder(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result<SessionBuilder> {
     let mut builder = Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
+        // tanh for erf: 0.408 instead of 0.427 ms for a short sentence, and no difference in quality (PROVENANCE.md of the bundled model).
+        .with_approximate_gelu()?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         // One allocation a run instead of one a tensor. The plans stay as long as the session: see `is_outgrown`.
@@ -141,13 +143,19 @@ fn builder(runtime: &Runtime, provider: Provider, threads: usize) -> ort::Result
     CPU::default().with_arena_allocator(true).register(&mut builder)?;
     match provider {
         Provider::Cpu => {}
-        Provider::Cuda => CUDA::default().register(&mut builder)?,
-        Provider::TensorRt => {
-            TensorRT::default().with_engine_cache(true).register(&mut builder)?;
-            CUDA::default().register(&mut builder)?;
+        Provider::Cuda(number) => CUDA::default().with_device_id(device_id(number)).register(&mut builder)?,
+        Provider::TensorRt(number) => {
+            let tensor_rt = TensorRT::default().with_device_id(device_id(number)).with_engine_cache(true);
+            tensor_rt.register(&mut builder)?;
+            CUDA::default().with_device_id(device_id(number)).register(&mut builder)?;
         }
     }
     Ok(builder)
+}
+
+/// As the library counts GPUs; it refuses numbers beyond the machine's.
+fn device_id(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 fn options(output: &str) -> ort::Result<RunOptions<HasSelectedOutputs>> {

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Compute, Config, Engines};
+use super::{Config, Engines};
 use crate::base::clock::{Clock, Timestamp};
+use crate::inference::device::Device;
 use crate::inference::onnx;
 
 /// A BERT of 2 layers with random weights, made by `scripts/tiny_bert.py`.
@@ -27,7 +28,7 @@ pub(super) fn config(engines: Engines) -> Config {
         folder: tiny(),
         libraries: onnx::testing::libraries(),
         engines,
-        compute: Compute::Cpu,
+        device: Device::Cpu,
         threads: Some(1),
         clock: Clock::manual(Timestamp::from_millis(1_000_000)),
         ..Config::default()

@@ -13,6 +13,7 @@ use crate::inference::whisper::phrases::{Phrase, cut};
 use crate::inference::whisper::rules::{Rules, Times};
 use crate::inference::whisper::saying::{Said, Way, say};
 use crate::inference::whisper::tokenizer::{TIME_STEP_S, code_of};
+use crate::inference::whisper::trial::{Hearing, is_same};
 use crate::inference::whisper::words::word_times;
 
 /// Samples per audio position, and per step of the times that are said.
@@ -82,20 +83,25 @@ impl<'a, E: Engine> Course<'a, E> {
     /// Understands one window: the first thirty seconds of `samples`, which begin at `at_s` of the recording.
     pub fn window(&mut self, samples: &[f32], at_s: f64, listener: Listener<'_>) -> Result<Window, WhisperError> {
         let samples = &samples[..samples.len().min(self.parts.window())];
-        let mut positions = self.positions(samples.len());
+        let hearing = self.hearing(samples.len());
+        let all = self.parts.shape.max_source_positions;
+        let mut positions = if hearing == Hearing::Trimmed { self.trimmed(samples.len()) } else { all };
         let mut heard = self.hear(samples, positions)?;
         if self.language.is_none() {
             self.language = Some(self.find_language(&heard)?);
         }
         let (said, temperature, figures, verdict) = loop {
-            let is_trimmed = positions < self.parts.shape.max_source_positions;
+            let is_trimmed = positions < all;
             let found = self.climb(&heard, is_trimmed, listener)?;
             if !(is_trimmed && found.3 == Verdict::Again) {
                 break found;
             }
-            positions = self.parts.shape.max_source_positions;
+            positions = all;
             heard = self.hear(samples, positions)?;
         };
+        if hearing == Hearing::Both {
+            self.try_trimmed(samples, (&said, verdict))?;
+        }
         let (used, heard_steps) = (samples.len().div_ceil(SAMPLES_PER_POSITION), samples.len() / SAMPLES_PER_POSITION);
         if verdict == Verdict::Silence {
             return Ok(Window { segments: vec![], advance: samples.len() });
@@ -121,18 +127,10 @@ impl<'a, E: Engine> Course<'a, E> {
         Ok(Window { segments, advance: advance.max(ADVANCE_MIN).min(samples.len()) })
     }
 
-    /// The same without deciding anything: for a recording that goes on.
-    pub fn guess(&mut self, samples: &[f32], at_s: f64, listener: Listener<'_>) -> Result<Vec<Segment>, WhisperError> {
-        let (language, previous) = (self.language.clone(), self.previous.clone());
-        let window = self.window(samples, at_s, listener);
-        (self.language, self.previous) = (language, previous);
-        Ok(window?.segments)
-    }
-
     /// Which language it is, by the model's first token, and how likely.
     pub fn languages(&self, samples: &[f32]) -> Result<Vec<(String, f32)>, WhisperError> {
         let samples = &samples[..samples.len().min(self.parts.window())];
-        self.language_shares(&self.hear(samples, self.positions(samples.len()))?)
+        self.language_shares(&self.hear(samples, self.parts.shape.max_source_positions)?)
     }
 
     fn hear(&self, samples: &[f32], positions: usize) -> Result<E::Heard, WhisperError> {
@@ -140,16 +138,38 @@ impl<'a, E: Engine> Course<'a, E> {
         parts.pool.install(|| engine.hear(&parts.mel.hear(samples, parts.window(), 2 * positions)))
     }
 
-    /// Positions that are heard for so many samples.
-    fn positions(&self, samples: usize) -> usize {
-        let all = self.parts.shape.max_source_positions;
-        match self.options.audio_context {
-            AudioContext::Full => all,
-            AudioContext::Trimmed => {
-                let needed = samples.div_ceil(SAMPLES_PER_POSITION) + POSITIONS_AFTER;
-                needed.max(POSITIONS_MIN).next_multiple_of(POSITIONS_STEP).min(all)
-            }
+    /// How so many samples are heard.
+    fn hearing(&self, samples: usize) -> Hearing {
+        if self.trimmed(samples) == self.parts.shape.max_source_positions {
+            return Hearing::Full;
         }
+        match self.options.audio_context {
+            AudioContext::Full => Hearing::Full,
+            AudioContext::Trimmed => Hearing::Trimmed,
+            AudioContext::Tried => self.parts.trial.next(),
+        }
+    }
+
+    /// Positions of a trimmed context for so many samples.
+    fn trimmed(&self, samples: usize) -> usize {
+        let needed = samples.div_ceil(SAMPLES_PER_POSITION) + POSITIONS_AFTER;
+        needed.max(POSITIONS_MIN).next_multiple_of(POSITIONS_STEP).min(self.parts.shape.max_source_positions)
+    }
+
+    /// Hears the same in a trimmed context, and notes whether it is what was `said`. A text that the guards refuse is no difference: it
+    /// would have been heard in full. Silence proves little.
+    fn try_trimmed(&self, samples: &[f32], (said, verdict): (&Said, Verdict)) -> Result<(), WhisperError> {
+        let text = |said: &Said, verdict| match verdict {
+            Verdict::Silence => String::new(),
+            _ => self.parts.vocabulary.text(&said.tokens),
+        };
+        let heard = self.hear(samples, self.trimmed(samples.len()))?;
+        let (other, _, _, other_verdict) = self.climb(&heard, true, &mut |_| ControlFlow::Continue(()))?;
+        let (text, other) = (text(said, verdict), text(&other, other_verdict));
+        if other_verdict != Verdict::Again && !(is_same(&text, "") && is_same(&other, "")) {
+            self.parts.trial.note(is_same(&text, &other));
+        }
+        Ok(())
     }
 
     /// Warmer and warmer, until the guards are content; the last try counts in any case. A trimmed context has only the first.

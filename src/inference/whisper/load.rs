@@ -13,6 +13,7 @@ use crate::inference::whisper::mel::MelMaker;
 use crate::inference::whisper::shape::{Habits, Shape};
 use crate::inference::whisper::slices::{Precision, Slices};
 use crate::inference::whisper::tokenizer::Vocabulary;
+use crate::inference::whisper::trial::Trial;
 use crate::inference::whisper::weights::Weights;
 use crate::inference::whisper::{Model, Parts, Whisper};
 
@@ -34,11 +35,20 @@ pub struct Config {
     pub precision: Precision,
     /// 0 for one per processor.
     pub threads: usize,
+    /// Where it is kept how this model hears in a trimmed context (see `trial`); without, it is found out each time.
+    pub trial: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { folder: PathBuf::new(), weights: None, device: Device::Cpu, precision: Precision::Auto, threads: 0 }
+        Self {
+            folder: PathBuf::new(),
+            weights: None,
+            device: Device::Cpu,
+            precision: Precision::Auto,
+            threads: 0,
+            trial: None,
+        }
     }
 }
 
@@ -116,7 +126,19 @@ pub(super) fn load(config: &Config) -> Result<Whisper, WhisperError> {
             .collect(),
     };
     let mel = MelMaker::new(shape.num_mel_bins);
-    Ok(Whisper { model, parts: Parts { shape, habits, vocabulary, mel, is_multilingual, alignment, pool } })
+    Ok(Whisper {
+        model,
+        parts: Parts {
+            shape,
+            habits,
+            vocabulary,
+            mel,
+            is_multilingual,
+            alignment,
+            pool,
+            trial: Trial::open(config.trial.as_deref()),
+        },
+    })
 }
 
 /// Memory that can be had without swapping; none where the system does not say.

@@ -13,7 +13,6 @@ mod course;
 mod engine;
 mod error;
 mod judge;
-mod live;
 mod load;
 mod mel;
 mod names;
@@ -26,6 +25,7 @@ mod slices;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
+mod trial;
 mod weights;
 mod words;
 
@@ -44,13 +44,14 @@ use rules::{Rules, Times};
 use shape::{Habits, Shape};
 use slices::Slices;
 use tokenizer::Vocabulary;
+use trial::Trial;
 
 pub use error::WhisperError;
 pub use judge::Guards;
-pub use live::Live;
 pub use load::{Config, Estimate};
 pub use options::{AudioContext, Options, Progress};
 pub use slices::Precision;
+pub use trial::FILE as TRIAL_FILE;
 
 /// A model in memory, with its threads.
 #[derive(Debug)]
@@ -76,6 +77,8 @@ pub struct Parts {
     /// Layer and head of the cross attention that follows time.
     alignment: Vec<(usize, usize)>,
     pool: Arc<ThreadPool>,
+    /// Of trimmed contexts.
+    trial: Trial,
 }
 
 impl Parts {

@@ -15,9 +15,11 @@ pub const PROMPT_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioContext {
+    /// Trimmed where this model has shown that it hears the same ([`crate::inference::whisper::trial`]), else full.
+    #[default]
+    Tried,
     /// The recording and at least a second of silence, never less than ten seconds. Whisper was trained on thirty, so a text that
     /// the guards do not like is decoded again with all of them before it is decoded warmer.
-    #[default]
     Trimmed,
     /// Always thirty seconds, as Whisper was trained.
     Full,

@@ -123,6 +123,27 @@ pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[test]
+fn a_short_recording_is_heard_in_full_until_the_model_has_shown_that_it_need_not_be() {
+    let folder_of_record = tempfile::tempdir().expect("a folder");
+    let record = folder_of_record.path().join(super::TRIAL_FILE);
+    let config = Config { folder: folder(), threads: 2, trial: Some(record.clone()), ..Config::default() };
+    let samples = of(&golden().scenes["english"]);
+    let heard = |audio_context| {
+        let whisper = Whisper::load(&config).expect("the model");
+        whisper
+            .transcribe(&samples, &Options { audio_context, ..Options::default() }, &mut go_on)
+            .expect("a transcript")
+    };
+    let (full, trimmed) = (heard(AudioContext::Full), heard(AudioContext::Trimmed));
+    assert!(!record.exists(), "nothing is tried when it is said how to hear");
+    assert_eq!(heard(AudioContext::Tried), full);
+    let noted = std::fs::read_to_string(&record).expect("a record");
+    assert_eq!(noted.contains("\"differed\":true"), full.text() != trimmed.text(), "{noted}");
+    std::fs::write(&record, r#"{"agreed":8,"differed":false}"#).expect("written");
+    assert_eq!(heard(AudioContext::Tried), trimmed);
+}
+
+#[test]
 fn mel_encoder_and_scores_are_those_of_the_reference() {
     let tensors = Tensors::open(&folder().join("tensors.safetensors")).expect("a file");
     let tensor = |name: &str| floats(&tensors, name);
@@ -273,22 +294,6 @@ fn nothing_silence_and_broken_numbers_are_transcripts_and_odd_options_errors() {
     ] {
         assert!(whisper().transcribe(&[0.0; 100], &options, &mut go_on).is_err());
     }
-}
-
-#[test]
-fn a_recording_in_pieces_is_understood_as_one_in_one() {
-    let scene = &golden().scenes["english"];
-    let options = Options { temperatures: vec![0.0], ..Options::default() };
-    let mut live = Live::new(whisper(), &options).expect("begun");
-    let samples = of(scene);
-    for piece in samples.chunks(7_000) {
-        assert_eq!(live.push(piece), piece.len());
-        live.advance(&mut go_on).expect("nothing to do yet");
-    }
-    let guess = live.guess().expect("a guess");
-    let transcript = live.finish(&mut go_on).expect("a transcript");
-    assert_eq!(guess, transcript.segments);
-    assert_eq!(transcript, whisper().transcribe(&samples, &options, &mut go_on).expect("a transcript"));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use tokenizers::Tokenizer;
 
+use crate::base::error::chain;
+use crate::inference::tokenizer;
 use crate::inference::whisper::error::WhisperError;
 use crate::inference::whisper::shape::{JSON_BYTES_MAX, read_bounded};
 
@@ -38,7 +40,7 @@ impl Vocabulary {
     pub fn read(path: &Path, size: usize) -> Result<Self, WhisperError> {
         let bytes = read_bounded(path, JSON_BYTES_MAX)?;
         let misfit = |fault: String| WhisperError::Tokenizer { path: path.to_owned(), fault };
-        let tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| misfit(error.to_string()))?;
+        let tokenizer = tokenizer::read(&bytes).map_err(|error| misfit(chain(&error)))?.tokenizer;
         let id = |text: &str| tokenizer.token_to_id(text).filter(|id| (*id as usize) < size);
         let need = |text: &str| id(text).ok_or_else(|| misfit(format!("{text} is not among its {size} tokens")));
         let (end, start, no_times) =

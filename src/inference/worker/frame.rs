@@ -36,6 +36,8 @@ pub enum FrameError {
 pub struct Frame {
     pub head: Bytes,
     pub payload: Bytes,
+    /// Length of a payload that there was no memory for; what there was of it is gone.
+    pub lost_bytes: usize,
 }
 
 impl Frame {
@@ -103,14 +105,24 @@ pub fn read(source: &mut impl Read) -> Result<Option<Frame>, FrameError> {
         }
     }
     let prefix = Prefix::read(prefix)?;
-    let mut part = |bytes: usize| -> Result<Bytes, FrameError> {
+    let mut part = |bytes: usize, is_vital: bool| -> Result<Option<Bytes>, FrameError> {
         // Grows as bytes arrive: a length that lies costs nothing.
-        let mut part = Vec::new();
-        let limit = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let count = source.by_ref().take(limit).read_to_end(&mut part).map_err(failed)?;
-        if count < bytes { Err(failed(io::ErrorKind::UnexpectedEof.into())) } else { Ok(part.into()) }
+        let (mut part, mut rest) = (Vec::new(), source.by_ref().take(bytes as u64));
+        match rest.read_to_end(&mut part) {
+            Ok(_) if part.len() == bytes => Ok(Some(part.into())),
+            Ok(_) => Err(failed(io::ErrorKind::UnexpectedEof.into())),
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory && !is_vital => {
+                drop(part);
+                io::copy(&mut rest, &mut io::sink()).map_err(failed)?;
+                Ok(None)
+            }
+            Err(error) => Err(failed(error)),
+        }
     };
-    Ok(Some(Frame { head: part(prefix.head)?, payload: part(prefix.payload)? }))
+    let head = part(prefix.head, true)?.unwrap_or_default();
+    let payload = part(prefix.payload, false)?;
+    let lost_bytes = if payload.is_none() { prefix.payload } else { 0 };
+    Ok(Some(Frame { head, payload: payload.unwrap_or_default(), lost_bytes }))
 }
 
 /// As [`read`], for the runtime.
@@ -124,7 +136,7 @@ pub async fn read_async(source: &mut (impl AsyncRead + Unpin)) -> Result<Option<
     source.read_exact(&mut prefix[first..]).await.map_err(failed)?;
     let prefix = Prefix::read(prefix)?;
     let head = read_part(source, prefix.head).await?;
-    Ok(Some(Frame { head, payload: read_part(source, prefix.payload).await? }))
+    Ok(Some(Frame { head, payload: read_part(source, prefix.payload).await?, lost_bytes: 0 }))
 }
 
 async fn read_part(source: &mut (impl AsyncRead + Unpin), bytes: usize) -> Result<Bytes, FrameError> {
@@ -157,6 +169,42 @@ mod tests {
             frames.push(frame);
         }
         Ok(frames)
+    }
+
+    /// Bytes that are refused once for want of memory, from a certain place on.
+    struct OutOfRoom<'a> {
+        wire: &'a [u8],
+        at: usize,
+        refuses_at: Option<usize>,
+    }
+
+    impl Read for OutOfRoom<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.refuses_at.take_if(|place| *place <= self.at).is_some() {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+            let end = self.refuses_at.unwrap_or(self.wire.len()).min(self.at + buffer.len());
+            let count = end - self.at;
+            buffer[..count].copy_from_slice(&self.wire[self.at..end]);
+            self.at = end;
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn a_payload_without_room_costs_nothing_but_itself() {
+        let mut wire = Vec::new();
+        write(&mut wire, &json!("a"), &[7; 10]).expect("it fits");
+        let first = wire.len();
+        write(&mut wire, &json!("b"), &[]).expect("it fits");
+        let mut source = OutOfRoom { wire: &wire, at: 0, refuses_at: Some(first - 5) };
+        let lost = read(&mut source).expect("a frame").expect("one");
+        assert_eq!(
+            (lost.read_head::<Value>().expect("JSON"), lost.payload.len(), lost.lost_bytes),
+            (json!("a"), 0, 10)
+        );
+        let next = read(&mut source).expect("a frame").expect("another");
+        assert_eq!((next.read_head::<Value>().expect("JSON"), next.lost_bytes), (json!("b"), 0));
     }
 
     #[test]

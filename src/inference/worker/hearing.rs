@@ -111,6 +111,7 @@ impl Ear {
             folder: model.path.clone(),
             device: setup.device,
             threads: setup.threads,
+            trial: Some(model.path.join(whisper::TRIAL_FILE)),
             ..whisper::Config::default()
         };
         Whisper::load(&config).map(|whisper| Self { whisper }).map_err(|error| fault(&error))

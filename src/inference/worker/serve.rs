@@ -144,6 +144,11 @@ fn take_orders(
                 let flags = flags.lock().unwrap_or_else(PoisonError::into_inner);
                 flags.get(&id).inspect(|flag| flag.store(true, Ordering::Relaxed));
             }
+            Order::Run { id, .. } if frame.lost_bytes > 0 => {
+                let mib = frame.lost_bytes.div_ceil(1024 * 1024);
+                let fault = Fault::new(FaultKind::Memory, format!("there is no memory for a recording of {mib} MiB"));
+                let _ = reports.send(&Report::Failed { id, fault });
+            }
             Order::Run { id, model, job } => {
                 let is_cancelled = Arc::new(AtomicBool::new(false));
                 flags.lock().unwrap_or_else(PoisonError::into_inner).insert(id, is_cancelled.clone());

@@ -18,10 +18,19 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     pub fn start() -> Self {
+        Self::start_with("allow_anonymous true")
+    }
+
+    /// One that answers and lets nobody in.
+    pub fn start_closed() -> Self {
+        Self::start_with("allow_anonymous false")
+    }
+
+    fn start_with(access: &str) -> Self {
         let mut broker = Self { folder: TempDir::new().expect("a folder"), port: free_port(), process: None };
         let folder = broker.folder.path().display();
         let configuration = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n\
+            "listener {} 127.0.0.1\n{access}\npersistence true\npersistence_location {folder}/\n\
              max_queued_messages 0\nset_tcp_nodelay true\nuser root\n",
             broker.port
         );

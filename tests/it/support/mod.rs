@@ -8,10 +8,11 @@ mod http;
 mod kafka;
 mod lamp;
 mod model;
-mod models;
+pub mod models;
 mod mqtt;
 mod peer;
 mod process;
+mod shelf;
 mod wait;
 
 pub use broker::Mosquitto;
@@ -21,9 +22,10 @@ pub use http::{Connection, Door, Reply, request};
 pub use kafka::{Kafka, Ports};
 pub use lamp::Lamp;
 pub use model::FakeModel;
-pub use models::TALKER;
+pub use models::{LISTENER, TALKER, chord_of, spoken, wav};
 pub use mqtt::{Heard, Mqtt};
 pub use peer::{ForeignPeer, ask_from_a_shell};
+pub use shelf::Shelf;
 pub use wait::{eventually, wait_for};
 
 use std::time::Duration;

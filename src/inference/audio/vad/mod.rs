@@ -43,6 +43,24 @@ pub trait Vad: Send {
     fn reset(&mut self);
 }
 
+impl Vad for Box<dyn Vad> {
+    fn frame_len(&self) -> usize {
+        (**self).frame_len()
+    }
+
+    fn speech(&mut self, frame: &[f32]) -> Result<f32, VadError> {
+        (**self).speech(frame)
+    }
+
+    fn prime(&mut self, samples: &[f32]) -> Result<(), VadError> {
+        (**self).prime(samples)
+    }
+
+    fn reset(&mut self) {
+        (**self).reset();
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum VadError {
     #[error("could not load {path} as a model that finds speech")]
