@@ -23,6 +23,9 @@ const THREAD: &str = "kafka-speak";
 const POLL: Duration = Duration::from_millis(500);
 /// Tokens with this bit are of [`Producer::send_one`].
 const SINGLE: usize = 1 << (usize::BITS - 1);
+/// The library counts a record until all reports of one acknowledgement were handled, and we only until its own was taken: for that moment
+/// it may count as many again as we do. Our count is what bounds.
+const LIBRARY_ROOM: usize = 2;
 /// Smaller would not hold one record of the largest size.
 const QUEUE_BYTES_MIN: usize = 1024 * 1024;
 
@@ -182,7 +185,7 @@ impl Producer {
         // As Kafka's own clients choose partitions, so that keys of theirs and ours meet.
         settings.set("partitioner", "murmur2_random");
         settings.set("linger.ms", config.linger.as_millis().to_string());
-        settings.set("queue.buffering.max.messages", records_max.to_string());
+        settings.set("queue.buffering.max.messages", records_max.saturating_mul(LIBRARY_ROOM).to_string());
         settings.set("queue.buffering.max.kbytes", (config.queue_bytes_max.max(QUEUE_BYTES_MIN) / 1024).to_string());
         settings.set("message.timeout.ms", config.delivery_max.as_millis().to_string());
         let shared = Arc::new(Shared::default());

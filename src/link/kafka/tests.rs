@@ -120,6 +120,18 @@ async fn a_full_queue_refuses_until_reports_are_taken() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_place_is_free_as_soon_as_its_report_was_taken() {
+    let (_cluster, address) = cluster();
+    let config = ProducerConfig { queue_records_max: 2, ..ProducerConfig::default() };
+    let (producer, mut reports) = Producer::start(&address, &config, silent()).expect("a producer");
+    producer.send(0, &outgoing(b"x")).expect("room");
+    for token in 1..200 {
+        producer.send(token, &outgoing(b"x")).expect("room");
+        assert_eq!(within(reports.next(&mut Vec::new(), 1)).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn reading_goes_on_where_it_was_told_as_done() {
     let (_cluster, address) = cluster();
     let (producer, _reports) = Producer::start(&address, &ProducerConfig::default(), silent()).expect("a producer");
