@@ -1,18 +1,17 @@
 #!/bin/sh
-# Takes a running image through updates that are no good, for who changes slots, counters or what decides that a slot is good: one whose kernel panics, and
-# one whose program ends as soon as it is started. Each time the machine must be back in the old slot by itself, with what the home has told. Prints
-# how long that takes. `fallback.sh [IMAGE BUNDLE]`.
+# Takes a running image through updates that are no good, for who changes slots, counters or what decides that a slot is good: one whose kernel panics,
+# one whose program ends as soon as it is started, and one whose program runs while the house is not well. Each time the machine must be back in the old
+# slot by itself, with what the home has told, and must say why. Prints how long that takes. `fallback.sh [IMAGE BUNDLE]`.
 set -eu
 
 cd "$(dirname "$0")/../.."
 . scripts/need.sh
 . tests/image/machine.sh
-. image/meta
-. board/qemu-aarch64/meta
+. tests/image/recipe.sh
+. tests/image/bundles.sh
 
 image=${1:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
 bundle=${2:-target/image/$PRODUCT-qemu-aarch64-$VERSION.raucb}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/kafclaw/image
 need_machine
 need_image
 has curl || install_packages curl
@@ -20,25 +19,13 @@ has jq || install_packages jq
 begin fallback 21030
 api=http://127.0.0.1:$((PORT_BASE + 1))
 
-# The root of the bundle, changed by the commands of debugfs in standard input, as the bundle $1 that this builder signs.
-make_bundle() {
-    mkdir "$SCRATCH/$1"
-    cp --sparse=always "$SCRATCH/good/root.ext4" "$SCRATCH/$1/root.ext4"
-    debugfs -w -f - "$SCRATCH/$1/root.ext4" >"$SCRATCH/told" 2>&1
-    ! grep -q 'File not found\|Could not' "$SCRATCH/told" || fail "$1 cannot be made: $(cat "$SCRATCH/told")"
-    sed "s/@COMPATIBLE@/$COMPATIBLE/; s/@VERSION@/$VERSION/; s/@BUILD@/$1/" image/ota/manifest.raucm >"$SCRATCH/$1/manifest.raucm"
-    rauc bundle --mksquashfs-args="-comp zstd -Xcompression-level 1" --cert="${KAFCLAW_UPDATE_CERT:-$cache/keys/update.pem}" \
-        --key="${KAFCLAW_UPDATE_KEY:-$cache/keys/update.key}" "$SCRATCH/$1" "$SCRATCH/$1.raucb" >"$SCRATCH/told" 2>&1 || fail "$1: $(cat "$SCRATCH/told")"
-    rm -r "${SCRATCH:?}/$1"
-}
-
 # Sends the bundle $1 and installs it.
 install_bundle() {
     sent_from=$(now)
     inside 'cat >/var/lib/update.raucb && sync' <"$1" || fail "$1 cannot be sent"
     sent_s=$(since "$sent_from")
     installed_from=$(now)
-    inside 'rauc install /var/lib/update.raucb' >"$SCRATCH/told" 2>&1 || fail "$1 is not installed: $(cat "$SCRATCH/told")"
+    update install /var/lib/update.raucb >"$SCRATCH/told" 2>&1 || fail "$1 is not installed: $(cat "$SCRATCH/told")"
     installed_s=$(since "$installed_from")
     inside 'rm /var/lib/update.raucb'
 }
@@ -51,10 +38,10 @@ counters() {
     inside 'grub-editenv /efi/EFI/BOOT/grubenv list' | tr '\n' ' '
 }
 
-# Restarts into the bundle $1, which is no good; it must come back to A by itself within $2 seconds.
+# Restarts into the bundle $1, which is no good; it must come back to A by itself within $2 seconds and give the reason $3.
 must_come_back() {
     old_id=$(boot_id)
-    inside 'systemctl --no-block reboot' || true
+    update restart >&2 || true
     back_s=$(wait_until "$2" is_back_in A) || fail "$1: the machine does not come back"
     case $(counters) in
     *'B_OK=1 B_TRY=3'* | *'B_OK=0'*) ;;
@@ -62,27 +49,39 @@ must_come_back() {
     esac
     kafclaw_inside memory list | grep -q stopcock || fail "$1: the memory is gone"
     kafclaw_inside doctor --json >"$SCRATCH/doctor" || true
-    jq -e '[.findings[] | select(.verdict == "FAIL" and .check != "slots")] | length == 0' "$SCRATCH/doctor" >/dev/null ||
+    jq -e '[.findings[] | select(.verdict == "FAIL" and .check != "slots" and .check != "update")] | length == 0' "$SCRATCH/doctor" >/dev/null ||
         fail "doctor after $1: $(jq -c '.findings[] | select(.verdict == "FAIL")' "$SCRATCH/doctor")"
-    wait_until 300 has_proved A >/dev/null || fail "$1: A does not prove itself again"
-    pass "$1: back in A after $back_s s, with what the home has told"
+    wait_until 300 is_settled >/dev/null || fail "$1: A does not prove itself again"
+    is_in rolled_back || fail "$1: the phase is $(phase)"
+    reason=$(inside 'kafclaw update status --json | jq -r .reason')
+    case $reason in
+    *"$3"*) ;;
+    *) fail "$1: the reason that is told is '$reason', not '$3'" ;;
+    esac
+    [ "$(running_version)" = "$VERSION" ] || fail "$1: version $(running_version) runs, not $VERSION"
+    pass "$1: back in A after $back_s s, with what the home has told; the reason: $reason"
 }
 
-mkdir "$SCRATCH/good"
-unsquashfs -q -n -f -d "$SCRATCH/good" "$bundle" root.ext4 >"$SCRATCH/told" 2>&1 || fail "the bundle cannot be read: $(cat "$SCRATCH/told")"
+take_root "$bundle"
 # Without its first program the kernel panics.
 (cd "$SCRATCH" && : >nothing && echo nothing | cpio --quiet -o -H newc | gzip >initrd)
-make_bundle panic <<END
+changed_bundle panic "$(version_after 1)" <<END
 rm /boot/initrd
 write $SCRATCH/initrd /boot/initrd
 END
 printf '#!/bin/sh\nexit 1\n' >"$SCRATCH/program"
 # Patience is for real machines.
 printf '[Service]\nEnvironment=KAFCLAW_CONFIRM_PATIENCE_S=60\n' >"$SCRATCH/patience"
-make_bundle gateway <<END
+changed_bundle gateway "$(version_after 2)" <<END
 rm /usr/bin/kafclaw
 write $SCRATCH/program /usr/bin/kafclaw
 set_inode_field /usr/bin/kafclaw mode 0100755
+mkdir /etc/systemd/system/kafclaw-confirm.service.d
+write $SCRATCH/patience /etc/systemd/system/kafclaw-confirm.service.d/patience.conf
+END
+# The program runs and answers, and no device can be reached.
+changed_bundle broker "$(version_after 3)" <<END
+rm /usr/sbin/mosquitto
 mkdir /etc/systemd/system/kafclaw-confirm.service.d
 write $SCRATCH/patience /etc/systemd/system/kafclaw-confirm.service.d/patience.conf
 END
@@ -93,14 +92,17 @@ start_machine "$SCRATCH/disk" uefi
 wait_until 600 dashboard_answers >/dev/null || fail "it does not come up"
 wait_until 120 inside true >/dev/null || fail "no way in"
 kafclaw_inside memory remember '"The stopcock is behind the washing machine."' || fail "nothing is remembered"
-wait_until 300 has_proved A >/dev/null || fail "A does not prove itself"
+wait_until 300 is_settled >/dev/null || fail "A does not prove itself"
 
 install_bundle "$SCRATCH/panic.raucb"
 record update_send_s "$sent_s"
 record update_install_s "$installed_s"
-must_come_back "a kernel that panics" 900
+must_come_back "a kernel that panics" 900 'did not start'
 grep -aq 'Kernel panic' "$SCRATCH/console" || fail "no kernel has panicked"
 record fallback_panic_s "$back_s"
 install_bundle "$SCRATCH/gateway.raucb"
-must_come_back "a program that ends" 1800
+must_come_back "a program that ends" 1800 'did not start'
 record fallback_gateway_s "$back_s"
+install_bundle "$SCRATCH/broker.raucb"
+must_come_back "a house without its broker" 900 'is not connected'
+record fallback_health_s "$back_s"

@@ -2,13 +2,14 @@
 # Pulls the plug of a running image at random points, again and again: while people talk to it, and while an update is installed. `power.sh [CUTS
 # [IMAGE BUNDLE]]`; KAFCLAW_TEST_SEED repeats the points of an earlier run. The disk behind the machine forgets what was not flushed, as cards
 # and SSDs do (store.py). After each cut the disk is looked at from outside (kept.py); then the machine must come up by itself from a good slot,
-# with everything that was acknowledged before. Not simulated: a disk that lies about a flush, tears a sector, or loses old ones.
+# with everything that was acknowledged before, and an update that was cut goes on by itself to its end. Not simulated: a disk that lies about a flush, tears a sector, or loses old ones.
 set -eu
 
 cd "$(dirname "$0")/../.."
 . scripts/need.sh
 . tests/image/machine.sh
-. image/meta
+. tests/image/recipe.sh
+. tests/image/bundles.sh
 
 cuts=${1:-10}
 image=${2:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
@@ -89,6 +90,15 @@ wait_for_point() {
     done
 }
 
+# The update that was cut must have gone on to its end, unless nobody had taken the order yet.
+has_gone_on() {
+    is_settled || return 1
+    case $(phase) in
+    awaiting_restart | confirmed) ;;
+    *) [ ! -s "$SCRATCH/install" ] ;;
+    esac
+}
+
 talking=
 installing=
 : >"$SCRATCH/notes"
@@ -112,9 +122,10 @@ while [ $number -lt "$cuts" ]; do
         point=$(between 0 20 "point $number")
     else
         doing="an update is installed"
+        wait_until 900 is_settled >/dev/null || fail "the update before is in phase $(phase)"
         # To the end and beyond, as long as it takes here.
         point=$(between 0 "${install_s:-120}" "point $number")
-        inside 'rauc install /var/lib/update.raucb' >"$SCRATCH/install" 2>&1 &
+        update install /var/lib/update.raucb >"$SCRATCH/install" 2>&1 &
         installing=$!
     fi
     wait_for_point "$point"
@@ -144,6 +155,10 @@ while [ $number -lt "$cuts" ]; do
         ask --header "Idempotency-Key: $key" --header "Content-Type: application/json" --data @- "http://127.0.0.1:$((PORT_BASE + 1))/chat" | jq -r .reply)
     [ "$again" = "$said" ] || fail "after cut $number the answer is another one: $again, not $said"
     say "ok   it is back from slot $slot after $took s, and gives the same answer again"
+    if [ $((number % 2)) -eq 0 ]; then
+        went_on=$(wait_until 900 has_gone_on) || fail "the update of cut $number is in phase $(phase)"
+        say "ok   the update is in phase $(phase) $went_on s later"
+    fi
     [ "${most:-0}" = "$(printf '%s\n%s\n' "${most:-0}" "$took" | sort -g | tail -n 1)" ] || most=$took
 done
 record power_cuts "$cuts"

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
 # `run.sh program` stops after the program; `run.sh worker` builds the worker for GPUs instead and looks at it, which is for the night;
-# `run.sh all` also boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, and joins Wi-Fis. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes. Figures that the tests note are printed by `scripts/bench.sh image`.
+# `run.sh all` also makes the image once more, boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, and joins
+# Wi-Fis. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes. Figures that the
+# tests note are printed by `scripts/bench.sh image`.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -20,6 +22,7 @@ if [ "${1:-}" != all ]; then
     tests/image/power.sh 2
     exit 0
 fi
+tests/image/again.sh
 tests/image/power.sh 10
 tests/image/boot.sh u-boot
 tests/image/flash.sh

@@ -1,35 +1,24 @@
 #!/bin/sh
 # Takes a running image through an update and back, for who changes updates, slots, counters or GRUB: bundles that were cut off or changed,
-# of a stranger, of another board and of an older version are refused, the good one comes over a line that breaks and is installed to slot B by `kafclaw update`, B comes up and proves itself; then
-# somebody goes back to A, whose kernel cannot be read, and the machine must come back to B by itself, with what the home has told intact. Prints
-# how long each takes. `update.sh [IMAGE BUNDLE]`.
+# of a stranger, of another board and of an older version are refused, one of the next version comes over a line that breaks and is installed to slot B by
+# `kafclaw update`, B comes up and proves itself; then somebody goes back to A, whose kernel cannot be read, and the machine must come back to B by itself,
+# with what the home has told intact. Prints how long each takes. `update.sh [IMAGE BUNDLE]`.
 set -eu
 
 cd "$(dirname "$0")/../.."
 . scripts/need.sh
 . tests/image/machine.sh
 . tests/image/recipe.sh
+. tests/image/bundles.sh
 
 image=${1:-target/image/$PRODUCT-qemu-aarch64-$VERSION.img.zst}
 bundle=${2:-target/image/$PRODUCT-qemu-aarch64-$VERSION.raucb}
 need_machine
+need_image
 has curl || install_packages curl
 has mcopy || install_packages mtools
 begin update 21040
 shop_port=$((PORT_BASE + 9))
-
-# The command as who administers the machine runs it, and one field of what it knows.
-update() {
-    inside kafclaw update "$@"
-}
-
-phase() {
-    inside 'kafclaw update status --json | jq -r .phase'
-}
-
-is_in() {
-    [ "$(phase)" = "$1" ]
-}
 
 # A bundle that must be refused with the words $2.
 refused() {
@@ -41,14 +30,19 @@ refused() {
     pass "$1: $(echo "$said" | grep "$2")"
 }
 
-# A small bundle $1 for the board $2 of the version $3, signed with the key $4 (.key and .pem).
+# A small bundle $1 for the board $2 of the version $3, signed with the key $4 (.key and .pem) or this builder's.
 small_bundle() {
     rm -rf "$SCRATCH/bundle"
     mkdir "$SCRATCH/bundle"
     head -c 1000000 /dev/urandom >"$SCRATCH/bundle/root.ext4"
-    sed "s/@COMPATIBLE@/$2/; s/@VERSION@/$3/; s/@BUILD@/$SNAPSHOT/" image/ota/manifest.raucm >"$SCRATCH/bundle/manifest.raucm"
-    rauc bundle --cert="$4.pem" --key="$4.key" "$SCRATCH/bundle" "$SCRATCH/$1" >&2
+    sign_bundle "$SCRATCH/bundle" "$SCRATCH/$1" "$2" "$3" "${4:-}"
 }
+
+take_root "$bundle"
+newer=$(version_after 1)
+# As step 70 does, so that it is as large as one that people get.
+COMPRESSION=12 changed_bundle newer "$newer" </dev/null
+rm -r "$SCRATCH/good"
 
 new_disk "$image" "$SCRATCH/disk"
 start_machine "$SCRATCH/disk" uefi
@@ -65,19 +59,18 @@ inside 'head -c 20000000 /var/tmp/update.raucb >/var/tmp/cut.raucb
 refused /var/tmp/cut.raucb 'cut off'
 refused /var/tmp/song.raucb 'is no update'
 refused /var/tmp/changed.raucb 'could not be written'
-keyring=$(update_keyring)
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$SCRATCH/stranger.key" -out "$SCRATCH/stranger.pem" -days 3650 \
     -subj '/CN=KafClaw updates of this builder' 2>/dev/null
 small_bundle stranger.raucb kafclaw-qemu-aarch64 9.9.9 "$SCRATCH/stranger"
-small_bundle board.raucb kafclaw-jetson-nano 9.9.9 "${keyring%.pem}"
-small_bundle older.raucb kafclaw-qemu-aarch64 0.0.9 "${keyring%.pem}"
+small_bundle board.raucb kafclaw-jetson-nano 9.9.9
+small_bundle older.raucb kafclaw-qemu-aarch64 0.0.9
 for name in stranger board older; do inside "cat >/var/tmp/$name.raucb" <"$SCRATCH/$name.raucb"; done
 refused /var/tmp/stranger.raucb 'signature'
 refused /var/tmp/board.raucb 'this update is for kafclaw-jetson-nano'
 refused /var/tmp/older.raucb '0.0.9'
 inside 'rm /var/tmp/*.raucb'
 
-setpriv --pdeathsig KILL tests/image/shop.py "$bundle" "$shop_port" >"$SCRATCH/asked" &
+setpriv --pdeathsig KILL tests/image/shop.py "$SCRATCH/newer.raucb" "$shop_port" >"$SCRATCH/asked" &
 others="$others $!"
 wait_until 10 grep -q ready "$SCRATCH/asked" >/dev/null || fail "the bundle is not served"
 installed_from=$(now)
@@ -93,7 +86,8 @@ update restart >&2 || true
 up_s=$(wait_until 600 has_started_from B) || fail "B does not come up"
 wait_until 300 has_proved B >/dev/null || fail "B does not prove itself"
 wait_until 60 is_in confirmed >/dev/null || fail "in B the phase is $(phase)"
-pass "B is up after $up_s s, and has proved itself"
+[ "$(running_version)" = "$newer" ] || fail "B is version $(running_version), not $newer"
+pass "B, version $newer, is up after $up_s s, and has proved itself"
 record update_restart_s "$up_s"
 
 # Back to A, without a kernel; its file is still there.

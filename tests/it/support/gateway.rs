@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use super::process::Process;
 use super::{Door, FakeModel, Mosquitto, PATIENCE, wait_for};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_kafclaw");
+/// Starts another build of the program than the one that belongs to these tests: one for boards under emulation (`tests/image/smoke.sh`).
+const PROGRAM_VARIABLE: &str = "KAFCLAW_TEST_PROGRAM";
 
 /// How a gateway is to be started. Clones share the home, so that a clone started later finds what was kept.
 #[derive(Clone)]
@@ -91,11 +92,12 @@ impl Plan {
 
     /// The program with this home, for any of its commands.
     pub fn command(&self, args: &[&str]) -> Command {
+        let program = std::env::var_os(PROGRAM_VARIABLE).unwrap_or_else(|| env!("CARGO_BIN_EXE_kafclaw").into());
         let mut command = if self.prelude.is_empty() {
-            Command::new(PROGRAM)
+            Command::new(program)
         } else {
             let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("{}; exec \"$@\"", self.prelude), "sh", PROGRAM]);
+            shell.args(["-c", &format!("{}; exec \"$@\"", self.prelude), "sh"]).arg(program);
             shell
         };
         for (name, _) in std::env::vars_os() {
