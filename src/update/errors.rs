@@ -64,6 +64,11 @@ pub enum UpdateError {
 }
 
 impl UpdateError {
+    /// Whether nobody could be asked: no network yet, or a clock that certificates do not believe.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Fetch { source: FetchError::Http(error), .. } if error.is_unreachable())
+    }
+
     pub(super) fn file(attempt: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { attempt, path, source }

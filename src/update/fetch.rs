@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -37,6 +39,8 @@ pub struct Fetching {
     /// Shown to the server.
     pub token: Option<Secret<String>>,
     pub patience: Patience,
+    /// How long a server that cannot be reached is waited for.
+    pub network_wait: Duration,
 }
 
 /// Where the bundle from `source` waits in `folder`: each source has its own, so that beginnings are not mixed up.
@@ -51,20 +55,34 @@ pub fn bring(it: &Fetching, order: &Order, tell: Tell<'_>) -> Result<(), UpdateE
     let part = part(&it.folder, &order.source);
     forget_others(&it.folder, &part);
     if order.is_url() {
-        let (url, bytes) = resolve(it, &order.source)?;
-        let have = fs::metadata(&part).map_or(0, |file| file.len());
-        bytes.map_or(Ok(()), |bytes| check_room(&it.folder, bytes.saturating_sub(have)))?;
-        let expected = Expected { bytes, bytes_max: BUNDLE_BYTES_MAX, is_checked: true };
-        let got = fetcher(it).get(&url, &part, expected, &mut |bytes, total| {
-            tell(bytes, total);
-            true
-        });
-        got.map_err(|source| failed(it, &url, source))?;
+        let until = Instant::now() + it.network_wait;
+        while let Err(error) = download(it, &order.source, &part, tell) {
+            if !error.is_unreachable() || Instant::now() >= until {
+                return Err(error);
+            }
+            tell(have(&part), None);
+            thread::sleep(it.patience.pause);
+        }
     } else {
         copy(Path::new(&order.source), &part, tell)?;
     }
     // What turned out to be no bundle would be gone on from for ever.
     shape::check(&part).map(drop).inspect_err(|_| drop(fs::remove_file(&part)))
+}
+
+fn download(it: &Fetching, source: &str, part: &Path, tell: Tell<'_>) -> Result<(), UpdateError> {
+    let (url, bytes) = resolve(it, source)?;
+    bytes.map_or(Ok(()), |bytes| check_room(&it.folder, bytes.saturating_sub(have(part))))?;
+    let expected = Expected { bytes, bytes_max: BUNDLE_BYTES_MAX, is_checked: true };
+    let got = fetcher(it).get(&url, part, expected, &mut |bytes, total| {
+        tell(bytes, total);
+        true
+    });
+    got.map_err(|source| failed(it, &url, source))
+}
+
+fn have(part: &Path) -> u64 {
+    fs::metadata(part).map_or(0, |file| file.len())
 }
 
 /// Which update `source` offers for this board. A file or a bundle's own address say so only when it is here.
@@ -131,8 +149,7 @@ fn copy(from: &Path, to: &Path, tell: Tell<'_>) -> Result<(), UpdateError> {
     let total = shape::check(from)?;
     let folder = to.parent().unwrap_or(Path::new("/"));
     // What is there of an earlier attempt is overwritten.
-    let have = fs::metadata(to).map_or(0, |file| file.len());
-    check_room(folder, total.saturating_sub(have))?;
+    check_room(folder, total.saturating_sub(have(to)))?;
     let copied = (|| -> io::Result<u64> {
         let (mut source, mut target) = (File::open(from)?, File::create(to)?);
         let (mut piece, mut bytes) = (vec![0; PIECE_BYTES], 0);
@@ -192,12 +209,16 @@ mod tests {
     fn web_server(body: String) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        std::thread::spawn(move || {
+        answer_once(listener, body);
+        format!("http://{address}/index.json")
+    }
+
+    fn answer_once(listener: TcpListener, body: String) {
+        thread::spawn(move || {
             let (mut door, _) = listener.accept().expect("somebody");
             let _ = door.read(&mut [0; 4096]);
             let _ = write!(door, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         });
-        format!("http://{address}/index.json")
     }
 
     #[test]
@@ -219,6 +240,28 @@ mod tests {
         let order = Order { source: web_server(index.to_string()), ..Order::default() };
         let said = bring(&fetching(folder.path()), &order, &mut |_, _| {}).expect_err("no room").to_string();
         assert!(said.contains(&format!("{} MiB are needed", bytes / MIB + SPARE_MIB)), "{said}");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_yet_is_waited_for_when_there_is_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let free = TcpListener::bind("127.0.0.77:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let order = Order { source: format!("http://{free}/index.json"), ..Order::default() };
+        let said = bring(&fetching(folder.path()), &order, &mut |_, _| {}).expect_err("nobody there");
+        assert!(said.is_unreachable(), "{said}");
+
+        let network_wait = Duration::from_secs(30);
+        let patience = Patience { pause: Duration::from_millis(1), ..Patience::default() };
+        let it = Fetching { network_wait, patience, ..fetching(folder.path()) };
+        let mut waits = 0;
+        let said = bring(&it, &order, &mut |_, _| {
+            waits += 1;
+            if waits == 3 {
+                answer_once(TcpListener::bind(free).expect("the same port"), "{}".to_owned());
+            }
+        });
+        let said = said.expect_err("an index of nothing").to_string();
+        assert!(waits >= 3 && !said.contains("could not reach"), "{said}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -23,6 +24,8 @@ pub(super) struct HouseHands<'a> {
     user: Option<(u32, u32)>,
     /// Root named the file itself, so it may be one that only root can read.
     trusts_files: bool,
+    /// How long a server that cannot be reached is waited for.
+    network_wait: Duration,
     /// The embedder was seen to work; once is enough.
     has_embedded: bool,
 }
@@ -32,11 +35,15 @@ impl<'a> HouseHands<'a> {
         let owner = std::fs::metadata(&loaded.config.paths.state_dir).map(|folder| (folder.uid(), folder.gid()));
         let is_root = rustix::process::geteuid().is_root();
         let user = owner.ok().filter(|(user, _)| is_root && *user != 0);
-        Self { loaded, places, user, trusts_files: false, has_embedded: false }
+        Self { loaded, places, user, trusts_files: false, network_wait: Duration::ZERO, has_embedded: false }
     }
 
     pub fn trusting_files(self) -> Self {
         Self { trusts_files: true, ..self }
+    }
+
+    pub fn waiting_for_network(self, network_wait: Duration) -> Self {
+        Self { network_wait, ..self }
     }
 
     /// Runs a part of the work as the house's user: `input` goes in, objects come out, one a line; the last one is the result.
@@ -82,7 +89,7 @@ impl<'a> HouseHands<'a> {
     fn fetching(&self, folder: &Path, source: &str) -> Result<Fetching, UpdateError> {
         let fetching = fetching(self.loaded, self.places, source);
         let fetching = fetching.map_err(|failure| UpdateError::Told(chain(&failure)))?;
-        Ok(Fetching { folder: folder.to_owned(), ..fetching })
+        Ok(Fetching { folder: folder.to_owned(), network_wait: self.network_wait, ..fetching })
     }
 }
 
@@ -95,7 +102,8 @@ impl Hands for HouseHands<'_> {
                         tell(bytes, said["total"].as_u64());
                     }
                 };
-                self.part(user, &["fetch"], &json!(order), &mut each).map(drop)
+                let wait_s = self.network_wait.as_secs().to_string();
+                self.part(user, &["fetch", "--network-wait-s", &wait_s], &json!(order), &mut each).map(drop)
             }
             Some(_) => bring(&self.fetching(&self.places.store, &order.source)?, order, tell),
             None => bring(&self.fetching(&self.places.incoming, &order.source)?, order, tell),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use crate::cli::update::{backup_file, fetching, health};
 use crate::cli::{Failure, Terminal};
 use crate::config::Loaded;
 use crate::db;
-use crate::update::{Order, Places, UpdateError, bring, check_room, make_folder};
+use crate::update::{Fetching, Order, Places, UpdateError, bring, check_room, make_folder};
 
 /// Of what comes in.
 const INPUT_BYTES_MAX: u64 = 64 * 1024;
@@ -27,7 +28,11 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 enum Part {
     /// Bring the bundle of an order.
-    Fetch,
+    Fetch {
+        /// How long a server that cannot be reached is waited for.
+        #[arg(long, default_value_t = 0)]
+        network_wait_s: u64,
+    },
     /// Copy the database.
     BackUp,
     /// Say what is wrong with the system that runs.
@@ -42,7 +47,9 @@ struct Look {
 impl Args {
     pub fn run(self, loaded: &Loaded, places: &Places, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let done = match self.part {
-            Part::Fetch => fetch(loaded, places, terminal).map(|()| json!({"done": true})),
+            Part::Fetch { network_wait_s } => {
+                fetch(loaded, places, Duration::from_secs(network_wait_s), terminal).map(|()| json!({"done": true}))
+            }
             Part::BackUp => back_up(&loaded.config.paths.database, &backup_file(loaded))
                 .map(|copy| json!({"copy": copy}))
                 .map_err(Failure::Update),
@@ -66,9 +73,9 @@ fn input<T: for<'de> Deserialize<'de>>(terminal: &mut Terminal<'_>) -> Result<T,
     serde_json::from_str(&text).map_err(Failure::usage)
 }
 
-fn fetch(loaded: &Loaded, places: &Places, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+fn fetch(loaded: &Loaded, places: &Places, network_wait: Duration, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let order: Order = input(terminal)?;
-    let fetching = fetching(loaded, places, &order.source)?;
+    let fetching = Fetching { network_wait, ..fetching(loaded, places, &order.source)? };
     let mut told = None;
     let mut tell = |bytes: u64, total: Option<u64>| {
         let percent = total.filter(|total| *total > 0).map_or(bytes >> 22, |total| bytes.saturating_mul(100) / total);

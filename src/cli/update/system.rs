@@ -10,6 +10,9 @@ use crate::cli::{Failure, Terminal};
 use crate::config::{Loaded, Variables};
 use crate::update::{Confirmation, Driver, Ledger, Places, Progress, Rauc, Times, UpdateError};
 
+/// After a power cut a home's router comes up later than its hub.
+const NETWORK_WAIT: Duration = Duration::from_secs(300);
+
 /// Runs `work` with a driver; how far it is goes to the terminal.
 pub(super) fn drive(
     loaded: &Loaded,
@@ -26,9 +29,12 @@ pub(super) fn drive(
 }
 
 pub(super) fn apply(loaded: &Loaded, places: &Places, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
+    apply_with(HouseHands::new(loaded, places), places, terminal)
+}
+
+fn apply_with(mut hands: HouseHands<'_>, places: &Places, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let clock = terminal.clock.clone();
     let mut bar = Bar::new(false, false);
-    let mut hands = HouseHands::new(loaded, places);
     let mut say = |line: &str| terminal.note(line);
     with_driver((places, &clock), &mut hands, (&mut bar, &mut say), |driver| driver.apply())
 }
@@ -64,7 +70,8 @@ pub(super) fn confirm(loaded: &Loaded, places: &Places, terminal: &mut Terminal<
     if ledger.phase.is_working() {
         terminal.note("The power was cut during an update; it goes on.");
         // This system is proved whatever comes of that; the ledger has the reason.
-        if let Err(failure) = apply(loaded, places, terminal) {
+        let patient = HouseHands::new(loaded, places).waiting_for_network(NETWORK_WAIT);
+        if let Err(failure) = apply_with(patient, places, terminal) {
             terminal.note(&chain(&failure));
         }
     }
