@@ -168,7 +168,7 @@ async fn guess(scribe: &dyn Scribe, part: Vec<f32>, options: &Options, heard: &w
     }
     // Once is enough for what does not stay. Models are tried on what was said to its end.
     let audio_context = match options.audio_context {
-        AudioContext::Tried => AudioContext::Trimmed,
+        AudioContext::Tried => AudioContext::Quick,
         chosen => chosen,
     };
     let quick = Options { temperatures: vec![0.0], audio_context, ..options.clone() };

@@ -147,6 +147,8 @@ impl<'a, E: Engine> Course<'a, E> {
             AudioContext::Full => Hearing::Full,
             AudioContext::Trimmed => Hearing::Trimmed,
             AudioContext::Tried => self.parts.trial.next(),
+            AudioContext::Quick if self.parts.trial.has_differed() => Hearing::Full,
+            AudioContext::Quick => Hearing::Trimmed,
         }
     }
 

@@ -21,6 +21,8 @@ pub enum AudioContext {
     /// The recording and at least a second of silence, never less than ten seconds. Whisper was trained on thirty, so a text that
     /// the guards do not like is decoded again with all of them before it is decoded warmer.
     Trimmed,
+    /// Trimmed unless this model has shown that it hears otherwise; nothing is tried. For texts that do not stay.
+    Quick,
     /// Always thirty seconds, as Whisper was trained.
     Full,
 }

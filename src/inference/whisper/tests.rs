@@ -135,12 +135,15 @@ fn a_short_recording_is_heard_in_full_until_the_model_has_shown_that_it_need_not
             .expect("a transcript")
     };
     let (full, trimmed) = (heard(AudioContext::Full), heard(AudioContext::Trimmed));
+    assert_eq!(heard(AudioContext::Quick), trimmed);
     assert!(!record.exists(), "nothing is tried when it is said how to hear");
     assert_eq!(heard(AudioContext::Tried), full);
     let noted = std::fs::read_to_string(&record).expect("a record");
     assert_eq!(noted.contains("\"differed\":true"), full.text() != trimmed.text(), "{noted}");
     std::fs::write(&record, r#"{"agreed":8,"differed":false}"#).expect("written");
     assert_eq!(heard(AudioContext::Tried), trimmed);
+    std::fs::write(&record, r#"{"agreed":8,"differed":true}"#).expect("written");
+    assert_eq!(heard(AudioContext::Quick), full);
 }
 
 #[test]

@@ -84,6 +84,11 @@ impl Trial {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 
+    /// Whether a recording was ever heard differently.
+    pub fn has_differed(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).record.differed
+    }
+
     /// What came of a recording that was heard both ways.
     pub fn note(&self, is_same: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
