@@ -13,7 +13,7 @@ pub(super) type Find = Box<dyn Fn(&str) -> Option<Embedder> + Send + Sync>;
 pub(super) fn finder(wanted: String, keys: minds::Keys, store: Store, clock: Clock) -> Find {
     Box::new(move |name| {
         let entries = store.manifest().entries().iter();
-        let others = entries.clone().filter(|entry| entry.task == Task::Embedding).map(|entry| entry.id.as_str());
+        let others = entries.filter(|entry| entry.task == Task::Embedding).map(|entry| entry.id.as_str());
         let mut names = [name, wanted.as_str()].into_iter().filter(|name| !name.is_empty()).chain(others);
         let found =
             names.find_map(|name| store.locate(name).ok().filter(|found| found.entry.task == Task::Embedding))?;
@@ -24,13 +24,10 @@ pub(super) fn finder(wanted: String, keys: minds::Keys, store: Store, clock: Clo
             );
         }
         let own = Some(keys.runtime.clone()).filter(|path| !path.as_os_str().is_empty());
-        let runtimes = entries.filter(|entry| entry.task == Task::Runtime);
-        let installed = runtimes.filter_map(|entry| Some(store.locate(&entry.id).ok()?.folder));
-        let libraries: Vec<_> = own.into_iter().chain(installed).collect();
         Some(Embedder::new(embed::Config {
             id: found.id,
             folder: found.folder,
-            libraries: onnx::places(&libraries, std::env::var_os("ORT_DYLIB_PATH")),
+            libraries: onnx::places(&store.runtimes(own), std::env::var_os("ORT_DYLIB_PATH")),
             device: keys.device,
             tensor_rt: keys.tensor_rt,
             threads: (keys.threads > 0).then_some(keys.threads),

@@ -153,7 +153,7 @@ fn list(store: &Store, json: bool, terminal: &mut Terminal<'_>) -> Result<(), Fa
         memory.usable_mib()
     );
     if pinned {
-        notes.push_str("\n~ size not published in full; what comes first is pinned on first use.");
+        notes.push_str("\n~, > size not published, or only of small files; what comes first is pinned on first use.");
     }
     terminal.print(&notes)
 }
@@ -163,7 +163,7 @@ fn row(line: &Listed<'_>) -> [String; 6] {
     let bytes = match (bytes, is_all) {
         (0, false) => "~".to_owned(),
         (bytes, true) => size(bytes),
-        (bytes, false) => format!("{} ~", size(bytes)),
+        (bytes, false) => format!("> {}", size(bytes)),
     };
     let state = match &line.state {
         State::Bundled => "came along".to_owned(),

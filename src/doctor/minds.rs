@@ -37,10 +37,7 @@ struct Golden {
 
 /// Where ONNX Runtime may be.
 fn libraries(place: &Place, store: &Store) -> Vec<PathBuf> {
-    let runtimes = store.manifest().entries().iter().filter(|entry| entry.task == Task::Runtime);
-    let installed = runtimes.filter_map(|entry| Some(store.locate(&entry.id).ok()?.folder));
-    let configured: Vec<PathBuf> = place.runtime.iter().cloned().chain(installed).collect();
-    onnx::places(&configured, std::env::var_os("ORT_DYLIB_PATH"))
+    onnx::places(&store.runtimes(place.runtime.clone()), std::env::var_os("ORT_DYLIB_PATH"))
 }
 
 /// One sentence through the bundled model, whose numbers nobody looks at but for being some.

@@ -197,6 +197,17 @@ impl Store {
         Err(broken.unwrap_or_else(|| StoreError::Absent { id: entry.id.clone() }))
     }
 
+    /// Everything of `task` that is installed, in the manifest's order.
+    pub fn installed(&self, task: Task) -> impl Iterator<Item = Installed> {
+        let entries = self.manifest().entries().iter().filter(move |entry| entry.task == task);
+        entries.filter_map(|entry| self.locate(&entry.id).ok())
+    }
+
+    /// Where a runtime may lie: `own` first, where somebody has said so, then what is installed.
+    pub fn runtimes(&self, own: Option<PathBuf>) -> Vec<PathBuf> {
+        own.into_iter().chain(self.installed(Task::Runtime).map(|installed| installed.folder)).collect()
+    }
+
     /// Every model and how it stands with it.
     pub fn list(&self, memory: Memory) -> Vec<Listed<'_>> {
         let usual: Vec<&str> = Task::ALL

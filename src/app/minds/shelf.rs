@@ -62,16 +62,10 @@ impl Shelf {
 
 /// Silero's where it and ONNX Runtime are installed, else the one that needs no model. `runtime` is where one's own library lies.
 pub(crate) fn detector(store: &Store, runtime: Option<PathBuf>) -> Detector {
-    let here = |task| {
-        let entries = store.manifest().entries().iter().filter(move |entry| entry.task == task);
-        entries.filter_map(|entry| store.locate(&entry.id).ok())
-    };
-    let Some(model) = here(Task::Vad).find_map(|installed| installed.file_like(".onnx")) else {
+    let Some(model) = store.installed(Task::Vad).find_map(|installed| installed.file_like(".onnx")) else {
         return Detector::Energy;
     };
-    let installed = here(Task::Runtime).map(|installed| installed.folder);
-    let libraries: Vec<PathBuf> = runtime.into_iter().chain(installed).collect();
-    Detector::Silero { model, runtime: onnx::places(&libraries, std::env::var_os("ORT_DYLIB_PATH")) }
+    Detector::Silero { model, runtime: onnx::places(&store.runtimes(runtime), std::env::var_os("ORT_DYLIB_PATH")) }
 }
 
 const fn task(kind: Kind) -> Task {
