@@ -89,7 +89,7 @@ pub fn counted(conn: &Connection, number: i64) -> rusqlite::Result<Counted> {
 }
 
 /// Stores vectors (none: the model refuses the text) and lets the generation answer when nothing is left. What was forgotten or
-/// already has one meanwhile is passed over. False when the generation itself is gone.
+/// already has one meanwhile, of this generation or of a newer one, is passed over. False when the generation itself is gone.
 pub fn store(tx: &Tx<'_>, number: i64, vectors: Vec<(Waiting, Option<Vec<f32>>)>) -> rusqlite::Result<bool> {
     let generation = generation::all(tx)?.into_iter().find(|generation| generation.number == number);
     let Some(generation) = generation.filter(|generation| generation.state != State::Retired) else {
@@ -99,7 +99,7 @@ pub fn store(tx: &Tx<'_>, number: i64, vectors: Vec<(Waiting, Option<Vec<f32>>)>
         // Numbers may come back, ids tell.
         let layer: Option<String> = tx
             .prepare_cached(
-                "SELECT layer FROM memory_chunks WHERE words_id = ?1 AND id = ?2 AND abs(embedded_with) <> ?3",
+                "SELECT layer FROM memory_chunks WHERE words_id = ?1 AND id = ?2 AND abs(embedded_with) < ?3",
             )?
             .query_row(params![chunk.words_id, chunk.id, number], |row| row.get(0))
             .optional()?;

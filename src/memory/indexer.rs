@@ -20,6 +20,8 @@ const BATCH_LEN: usize = 32;
 const PIECE_LEN: u32 = 500;
 /// What is committed close together is embedded together.
 const GATHER: Duration = Duration::from_millis(100);
+/// What every model takes.
+const PLAIN_WORD: &str = "home";
 /// First wait after a failure; doubles each time.
 const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
@@ -112,6 +114,10 @@ impl Indexer {
             }
             made += waiting.len();
             let vectors = self.embedded(waiting).await?;
+            if shutdown.is_triggered() {
+                // Another model may be at work by now.
+                return Ok(());
+            }
             if !self.db.write(move |tx| fill::store(tx, number, vectors)).await? {
                 // Somebody asked for another one meanwhile.
                 generation = self.settled().await?;
@@ -151,7 +157,8 @@ impl Indexer {
         begun.ok_or_else(|| unavailable("its dimension cannot be stored"))
     }
 
-    /// The vectors of a batch. When the model refuses the batch, each text is tried alone, so that one bad text costs only itself.
+    /// The vectors of a batch. When the model refuses the batch, each text is tried alone, so that one bad text costs only itself. A
+    /// plain word tells whether it takes anything at all now: what was refused by a machine that does not work is not given up.
     async fn embedded(&self, waiting: Vec<Waiting>) -> Result<Vec<(Waiting, Option<Vec<f32>>)>, Failure> {
         let texts = waiting.iter().map(|chunk| chunk.content.clone()).collect();
         match self.model.embed(texts, TextUse::Passage).await {
@@ -170,6 +177,10 @@ impl Indexer {
                 Err(failure) => return Err(Failure::Model(failure)),
             };
             vectors.push((chunk, vector));
+        }
+        if vectors.iter().any(|(_, vector)| vector.is_none()) {
+            let plain = self.model.embed(vec![PLAIN_WORD.to_owned()], TextUse::Passage).await;
+            plain.map_err(|failure| unavailable(&format!("it refuses any text: {}", chain(&failure))))?;
         }
         Ok(vectors)
     }

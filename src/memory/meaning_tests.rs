@@ -21,12 +21,20 @@ struct Model {
     name: &'static str,
     dims: usize,
     is_there: AtomicBool,
+    /// Refuses everything otherwise, as a GPU without memory does.
+    is_well: AtomicBool,
     texts: AtomicUsize,
 }
 
 impl Model {
     fn new(name: &'static str, dims: usize) -> Arc<Self> {
-        Arc::new(Self { name, dims, is_there: AtomicBool::new(true), texts: AtomicUsize::new(0) })
+        Arc::new(Self {
+            name,
+            dims,
+            is_there: AtomicBool::new(true),
+            is_well: AtomicBool::new(true),
+            texts: AtomicUsize::new(0),
+        })
     }
 
     fn vector(&self, text: &str) -> Vec<f32> {
@@ -59,7 +67,7 @@ impl Embed for Model {
             if !self.is_there.load(Ordering::SeqCst) {
                 return Err(EmbedFailure::Unavailable { why: "it was removed".to_owned() });
             }
-            if texts.iter().any(|text| text.contains("unspeakable")) {
+            if !self.is_well.load(Ordering::SeqCst) || texts.iter().any(|text| text.contains("unspeakable")) {
                 return Err(EmbedFailure::Refused { why: "unspeakable".to_owned() });
             }
             self.texts.fetch_add(texts.len(), Ordering::SeqCst);
@@ -126,6 +134,7 @@ fn what_was_just_said_is_found_by_its_meaning_at_once() {
     keep(&db, "Anna is allergic to nuts", "user");
     index_all(&db, &model);
     let recall = Recall::new(db.clone(), vec![model.clone()]);
+    let patient = recall.clone().with_newest_wait(Duration::from_secs(20));
     let ask = || Ask { mode: Mode::Semantic, ..Ask::new("bicycle code", 5, NOW) };
     run(async {
         let shutdown = Shutdown::default();
@@ -135,7 +144,7 @@ fn what_was_just_said_is_found_by_its_meaning_at_once() {
         progress.wait_for(|progress| progress.is_active).await.expect("it runs");
         let chunk = Chunk::new("The bike lock is 1234.", "user", "").expect("a good chunk");
         db.write(move |tx| remember(tx, &chunk, NOW)).await.expect("written");
-        assert_eq!(contents(&recall.search(ask()).await.expect("searched")), ["The bike lock is 1234."]);
+        assert_eq!(contents(&patient.search(ask()).await.expect("searched")), ["The bike lock is 1234."]);
         shutdown.trigger();
         indexer.await.expect("ended");
     });
@@ -293,6 +302,41 @@ fn one_text_that_the_model_refuses_costs_only_itself() {
     assert_eq!(db.read_blocking(stats).expect("stats").embedded, 2);
     assert_eq!(contents(&hits(&db, ask(&model, "unspeakable"))), ["unspeakable"], "its words find it");
     assert_eq!(db.write_blocking(repair).expect("checked"), Repaired::default());
+}
+
+#[test]
+fn texts_that_a_broken_machine_refuses_are_not_given_up() {
+    let (db, model) = (Db::memory_for_tests(&[MIGRATIONS]), Model::new("one", 64));
+    for text in ["The bike lock is 1234.", "unspeakable", "Anna is allergic to nuts"] {
+        keep(&db, text, "user");
+    }
+    model.is_well.store(false, Ordering::SeqCst);
+    let indexer = Indexer::new(db.clone(), model.clone());
+    let refused = run(indexer.catch_up(&Shutdown::default())).expect_err("nothing is taken");
+    assert!(chain(&refused).contains("any text"), "{refused}");
+    model.is_well.store(true, Ordering::SeqCst);
+    assert_eq!(index_all(&db, &model).counted, Counted { done: 3, total: 3 });
+    assert_eq!(db.read_blocking(stats).expect("stats").embedded, 2);
+}
+
+#[test]
+fn vectors_of_an_old_model_that_come_late_are_passed_over() {
+    let (db, old, new) = (Db::memory_for_tests(&[MIGRATIONS]), Model::new("old", 64), Model::new("newer", 96));
+    keep(&db, "The bike lock is 1234.", "user");
+    let first = db.write_blocking(|tx| settle(tx, "old", 64)).expect("begun").expect("a dimension").number;
+    let late = db.read_blocking(move |conn| waiting(conn, first, 10)).expect("read");
+    let second = db.write_blocking(|tx| settle(tx, "newer", 96)).expect("begun").expect("a dimension").number;
+    let some = db.read_blocking(move |conn| waiting(conn, second, 10)).expect("read");
+    let made = |model: &Model, chunks: Vec<Waiting>| {
+        chunks.into_iter().map(|chunk| (chunk.clone(), Some(model.vector(&chunk.content)))).collect::<Vec<_>>()
+    };
+    // Another one is still to be done, so that the old vectors go on answering.
+    keep(&db, "Anna is allergic to nuts", "user");
+    let (of_new, of_old) = (made(&new, some), made(&old, late));
+    assert!(db.write_blocking(move |tx| store(tx, second, of_new)).expect("stored"));
+    assert!(db.write_blocking(move |tx| store(tx, first, of_old)).expect("stored"));
+    assert_eq!(index_all(&db, &new).counted, Counted { done: 2, total: 2 });
+    assert_eq!(contents(&hits(&db, ask(&new, "bicycle code")))[0], "The bike lock is 1234.");
 }
 
 #[test]

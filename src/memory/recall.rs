@@ -19,12 +19,19 @@ const NEWEST_MAX: usize = 16;
 pub struct Recall {
     db: Db,
     models: Arc<RwLock<Vec<Arc<dyn Embed>>>>,
+    newest_wait: Duration,
 }
 
 impl Recall {
     /// `models` may be none (words decide alone), one, or several while the memory moves from one to another.
     pub fn new(db: Db, models: Vec<Arc<dyn Embed>>) -> Self {
-        Self { db, models: Arc::new(RwLock::new(models)) }
+        Self { db, models: Arc::new(RwLock::new(models)), newest_wait: NEWEST_WAIT_MAX }
+    }
+
+    /// A busy machine may take longer than a person would wait.
+    #[cfg(test)]
+    pub(super) fn with_newest_wait(self, newest_wait: Duration) -> Self {
+        Self { newest_wait, ..self }
     }
 
     /// Uses other models from now on.
@@ -68,7 +75,7 @@ impl Recall {
             }
         };
         // Late vectors are found by the next question.
-        let _ = tokio::time::timeout(NEWEST_WAIT_MAX, indexed).await;
+        let _ = tokio::time::timeout(self.newest_wait, indexed).await;
     }
 
     /// As [`seek`]; makes the question's vector where it is wanted and missing.
