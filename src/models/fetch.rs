@@ -1,7 +1,7 @@
 //! Downloads into a file, going on from where an earlier attempt ended: models, and whatever else a module of a higher floor gets.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -133,6 +133,10 @@ impl Fetcher {
             }
             status => return Err(FetchError::Status { status }),
         };
+        if start == 0 {
+            // Before the tag of what comes now: a beginning of something else must never stand beside it.
+            empty(part)?;
+        }
         tag.write(response.header("etag"));
         let rest = response.header("content-length").and_then(|text| text.parse::<u64>().ok());
         let total = rest.map(|rest| start.saturating_add(rest)).or_else(|| range_total(&response));
@@ -254,6 +258,14 @@ fn range_total(response: &Response) -> Option<u64> {
 
 fn length(part: &Path) -> u64 {
     super::record::plain_len(part).unwrap_or(0)
+}
+
+/// Throws away what was there, and keeps the file.
+fn empty(part: &Path) -> Result<(), FetchError> {
+    match OpenOptions::new().write(true).open(part).and_then(|file| file.set_len(0)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FetchError::file("write", part)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Throws a beginning away.

@@ -391,7 +391,10 @@ fn describe(entry: &Entry, work: &Path) -> io::Result<()> {
     put("tokens_max", entry.tokens_max.into());
     put("query_prefix", entry.query_prefix.clone().into());
     put("passage_prefix", entry.passage_prefix.clone().into());
-    fs::write(path, serde_json::to_vec_pretty(&text)?)
+    let mut file = File::create(path)?;
+    file.write_all(&serde_json::to_vec_pretty(&text)?)?;
+    // As the model's own files: without it they are of no use after a power cut.
+    file.sync_all()
 }
 
 /// Takes out of the work folder what is no part of the model.

@@ -315,6 +315,22 @@ fn a_beginning_of_something_else_is_started_over() {
     }
 }
 
+/// Else what follows of the new file would be put behind the beginning of the old one.
+#[test]
+fn the_mark_of_a_new_file_never_stands_beside_the_beginning_of_an_old_one() {
+    let home = tempfile::tempdir().expect("a folder");
+    let headers = format!("content-length: {}\r\netag: \"new\"\r\n", 8_u64 << 40);
+    let server = Server::start(Box::new(move |_, _| answer("200 OK", &headers, b"")));
+    let part = home.path().join("model.part");
+    fs::write(&part, [9; 5_000]).expect("written");
+    fs::write(home.path().join("model.part.etag"), "\"old\"").expect("written");
+    let expected = Expected { bytes: None, bytes_max: u64::MAX, is_checked: false };
+    let got = Fetcher::new(Patience::default()).get(&server.address, &part, expected, &mut |_, _| true);
+    assert!(matches!(got, Err(FetchError::DiskFull { .. })), "{got:?}");
+    assert_eq!(server.asked()[0].from, Some(5_000));
+    assert_eq!(fs::metadata(&part).expect("a file").len(), 0);
+}
+
 #[test]
 fn sticks_are_found_when_no_network_is_and_bad_ones_are_passed_over() {
     let home = tempfile::tempdir().expect("a folder");
