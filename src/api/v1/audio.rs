@@ -40,7 +40,7 @@ pub(super) async fn create(api: Arc<Api>, request: Request, task: Task) -> Respo
         Err(wrong) => return wrong.response(),
     };
     if asked.streams {
-        return stream(api, asked).await;
+        return stream(api, &request, asked).await;
     }
     let (format, work) = (asked.format, api.speech.transcribe(&asked.model, asked.recording, asked.hearing, None));
     let understood = tokio::select! {
@@ -95,7 +95,7 @@ fn given<'a>(upload: &'a Upload, name: &str) -> Option<&'a str> {
 }
 
 /// Guesses and phrases as they come. A recording that cannot be read at all still has its status.
-async fn stream(api: Arc<Api>, asked: Asked) -> Response {
+async fn stream(api: Arc<Api>, request: &Request, asked: Asked) -> Response {
     let (listener, mut news) = mpsc::channel(HEARD_LEN);
     let (sender, events) = mpsc::channel(EVENTS_LEN);
     let (ready, begun) = tokio::sync::oneshot::channel::<Result<(), Refusal>>();
@@ -121,9 +121,13 @@ async fn stream(api: Arc<Api>, asked: Asked) -> Response {
         }
         finish(&sink, understood, ready).await;
     });
-    match begun.await {
-        Ok(Err(refusal)) => error::refused(&refusal),
-        _ => Response::events(events),
+    tokio::select! {
+        begun = begun => match begun {
+            Ok(Err(refusal)) => error::refused(&refusal),
+            _ => Response::events(events),
+        },
+        // The receiver goes with this future, and the work with the receiver.
+        () = request.left.triggered() => error::failed(503, "nobody waits for the answer"),
     }
 }
 
