@@ -53,6 +53,9 @@ pub use options::{AudioContext, Options, Progress};
 pub use slices::Precision;
 pub use trial::FILE as TRIAL_FILE;
 
+/// What is left after a window and shorter than this holds no word, and Whisper would make one up.
+const REST_MIN: usize = RATE / 10;
+
 /// A model in memory, with its threads.
 #[derive(Debug)]
 pub struct Whisper {
@@ -151,7 +154,7 @@ fn transcribe<E: Engine>(
     let mut course = Course::new(engine, parts, options)?;
     let seconds = |samples: usize| samples as f64 / RATE as f64;
     let (mut segments, mut at) = (Vec::new(), 0);
-    while at < samples.len() {
+    while at < samples.len() && (at == 0 || samples.len() - at >= REST_MIN) {
         let window = course.window(&samples[at..], seconds(at), listener)?;
         at += window.advance;
         let news = window.segments.iter().cloned().map(Progress::Said);

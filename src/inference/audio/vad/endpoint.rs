@@ -10,7 +10,7 @@ pub struct EndpointConfig {
     pub vad: Config,
     /// After so much more of speech a new guess at the words is worth its cost.
     pub partial_ms: u32,
-    /// Whoever speaks longer is cut off, and goes on in the next utterance.
+    /// Whoever speaks longer is cut off, and goes on in the next utterance: none is longer, so that Whisper hears it in one window.
     pub utterance_s_max: usize,
 }
 
@@ -117,7 +117,7 @@ impl<V: Vad> Endpointer<V> {
         } else if self.speaking.is_none() && self.spans.voiced_len() >= samples_of(self.config.vad.speech_ms_min) {
             self.speaking = Some(Speaking { told: judged });
             events.push(Event::Started { at_s: seconds(before) });
-        } else if judged - before >= self.config.utterance_s_max * RATE_HZ as usize {
+        } else if judged - before + self.vad.frame_len() > self.config.utterance_s_max * RATE_HZ as usize {
             events.extend(self.end(Reason::TooLong).map(Event::Ended));
         } else if let Some(speaking) = &mut self.speaking
             && judged - speaking.told >= samples_of(self.config.partial_ms)
