@@ -59,7 +59,7 @@ async function open(person) {
       submit(person, input);
     },
   }, input, mic.microphone((text, isDone) => dictate(input, text, isDone)), h("button", { id: "chat-send", type: "submit", class: "primary round", "aria-label": words.send }, icon("send")));
-  const change = h("button", { id: "chat-user", type: "button", class: "quiet small", onclick: () => user.choose(place, open) },
+  const change = h("button", { id: "chat-user", type: "button", class: "quiet small", onclick: leave },
     strings.user.change(person.name));
   fill(place, h("div", { class: "chat" }, change, log, form));
   input.focus();
@@ -70,6 +70,12 @@ async function open(person) {
   }
   if (!log.hasChildNodes()) suggest(person, log);
   log.scrollTop = log.scrollHeight;
+}
+
+/** To another person, who gets a composer of their own. */
+function leave() {
+  mic.cancel();
+  user.choose(place, open);
 }
 
 /** Shows what was said before. @param {user.User} person @param {HTMLElement} log */

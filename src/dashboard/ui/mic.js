@@ -44,29 +44,39 @@ export function microphone(hear) {
 
 /** @type {{ recorder: MediaRecorder, started: number, timer: ReturnType<typeof setTimeout>, isKept: boolean } | null} */
 let recording = null;
-let isAsking = false;
+/** A microphone that the browser is asked for, until it is there. @type {{ isWanted: boolean } | null} */
+let asking = null;
 
 /** @param {HTMLButtonElement} button @param {HTMLInputElement} file @param {Hear} hear */
 async function toggle(button, file, hear) {
   if (recording) return stop();
-  if (isAsking) return;
+  if (asking) return;
   if (!canRecord()) {
     // Browsers give a microphone to encrypted pages only; a phone's own recorder works all the same.
     toast(window.isSecureContext ? words.unsupported : words.insecure, "bad");
     file.click();
     return;
   }
-  isAsking = true;
+  const mine = (asking = { isWanted: true });
+  /** @type {MediaStream | undefined} */
+  let stream;
+  /** @type {live.Live | null} */
+  let listening = null;
   try {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, noiseSuppression: true } });
-    const words = await live.open(stream, ({ said, guess }) => hear(`${said} ${guess}`.trim(), false));
-    record(button, stream, words, hear);
+    stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, noiseSuppression: true } });
+    if (mine.isWanted) listening = await live.open(stream, ({ said, guess }) => hear(`${said} ${guess}`.trim(), false));
+    if (mine.isWanted) return record(button, stream, listening, hear);
   } catch (error) {
     const isRefused = error instanceof DOMException && (error.name === "NotAllowedError" || error.name === "SecurityError");
     complain(new Error(isRefused ? words.refused : words.none));
   } finally {
-    isAsking = false;
+    asking = null;
   }
+  // The view was left meanwhile, or it cannot be recorded.
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  if (!listening) return;
+  listening.cancel();
+  hear("", true);
 }
 
 function canRecord() {
@@ -92,9 +102,9 @@ function record(button, stream, listening, hear) {
     hear("", true);
     if (mine.isKept) toast(words.short, "bad");
   });
-  recording = mine;
   // Pieces each second, so that little is lost if the browser is closed down on the way.
   recorder.start(1000);
+  recording = mine;
   look(button, "recording");
 }
 
@@ -104,6 +114,7 @@ function stop() {
 
 /** Ends a recording that nobody wants any more, also when the view is left. */
 export function cancel() {
+  if (asking) asking.isWanted = false;
   if (!recording) return;
   recording.isKept = false;
   stop();
