@@ -5,14 +5,15 @@
 //! house that cannot keep up makes them longer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::api::port::{Hearing, Listening, Reason, Refusal};
-use crate::base::clock::Timestamp;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::random_hex;
+use crate::base::shutdown::Shutdown;
 use crate::dashboard::Dashboard;
 use crate::dashboard::voice::{language, refused};
 use crate::http::{Request, Response, error};
@@ -27,12 +28,14 @@ const RATE_HZ: usize = 16_000;
 const SAMPLES_MAX: usize = 600 * RATE_HZ;
 const ID_BYTES: usize = 8;
 
-/// Those that are open. What was forgotten is let go when the next one is opened.
+/// Those that are open.
 #[derive(Default)]
 pub struct Microphones(Mutex<HashMap<String, Open>>);
 
 struct Open {
     heard_at: Timestamp,
+    /// Nobody wants the words any more, also those of a piece that is being heard.
+    closed: Shutdown,
     /// None once a piece could not be understood.
     ear: Arc<tokio::sync::Mutex<Option<Ear>>>,
 }
@@ -54,8 +57,23 @@ pub(super) async fn open(it: Arc<Dashboard>, request: Request) -> Response {
         Err(refusal) => Err(refusal),
     };
     match opened {
-        Ok(id) => Response::json(&json!({"id": id, "rate_hz": RATE_HZ, "seconds_max": SAMPLES_MAX / RATE_HZ})),
+        Ok(id) => {
+            tokio::spawn(let_go_when_forgotten(Arc::downgrade(&it), id.clone()));
+            Response::json(&json!({"id": id, "rate_hz": RATE_HZ, "seconds_max": SAMPLES_MAX / RATE_HZ}))
+        }
         Err(refusal) => refused(&refusal),
+    }
+}
+
+/// A page that was closed says nothing; what it had opened must not keep a model busy.
+async fn let_go_when_forgotten(it: Weak<Dashboard>, id: String) {
+    loop {
+        tokio::time::sleep(SILENT_MAX).await;
+        let Some(it) = it.upgrade() else { return };
+        it.microphones.let_go(it.clock.now());
+        if !it.microphones.table().contains_key(&id) {
+            return;
+        }
     }
 }
 
@@ -64,7 +82,7 @@ pub(super) async fn hear(it: Arc<Dashboard>, request: Request) -> Response {
     let Some(samples) = samples_of(&request.body) else {
         return error(400, "the body is samples of 16 bits, and it ends within one", None);
     };
-    match it.microphones.hear(request.param("id"), samples, it.clock.now()).await {
+    match it.microphones.hear(request.param("id"), samples, &it.clock).await {
         Some(Ok(words)) => {
             Response::json(&json!({"said": words.said, "guess": words.guess, "language": words.language}))
         }
@@ -112,24 +130,29 @@ impl Microphones {
     }
 
     fn open(&self, listening: Box<dyn Listening>, now: Timestamp) -> Result<String, Refusal> {
+        self.let_go(now);
         let mut table = self.table();
-        table.retain(|_, open| now.since(open.heard_at) <= SILENT_MAX);
         if table.len() >= OPEN_MAX {
             return Err(Refusal::new(Reason::Busy, "too many microphones are open"));
         }
         let id = random_hex(ID_BYTES);
         let ear = Arc::new(tokio::sync::Mutex::new(Some(Ear { listening, samples: 0 })));
-        table.insert(id.clone(), Open { heard_at: now, ear });
+        table.insert(id.clone(), Open { heard_at: now, closed: Shutdown::default(), ear });
         Ok(id)
     }
 
+    /// Closes those that were forgotten. One whose last piece is still being heard was not: it waits for its answer.
+    fn let_go(&self, now: Timestamp) {
+        let is_wanted = |open: &Open| open.ear.try_lock().is_err() || now.since(open.heard_at) <= SILENT_MAX;
+        self.table().retain(|_, open| is_wanted(open));
+    }
+
     /// None when it is not open.
-    async fn hear(&self, id: &str, samples: Vec<f32>, now: Timestamp) -> Option<Result<Words, Refusal>> {
-        let ear = {
-            let mut table = self.table();
-            let open = table.get_mut(id)?;
-            open.heard_at = now;
-            open.ear.clone()
+    async fn hear(&self, id: &str, samples: Vec<f32>, clock: &Clock) -> Option<Result<Words, Refusal>> {
+        let (ear, closed) = {
+            let table = self.table();
+            let open = table.get(id)?;
+            (open.ear.clone(), open.closed.clone())
         };
         let mut turn = ear.lock().await;
         let ear = turn.as_mut()?;
@@ -137,25 +160,34 @@ impl Microphones {
         let heard = if ear.samples > SAMPLES_MAX {
             Err(Refusal::new(Reason::Input, "this microphone was open for ten minutes; open another one"))
         } else {
-            ear.listening.hear(samples).await
+            tokio::select! {
+                heard = ear.listening.hear(samples) => heard,
+                () = closed.triggered() => {
+                    *turn = None;
+                    return None;
+                }
+            }
         };
         if heard.is_err() {
             *turn = None;
-            drop(self.close(id));
+            self.close(id);
+        } else if let Some(open) = self.table().get_mut(id) {
+            // Now: a slow house is no forgotten microphone.
+            open.heard_at = clock.now();
         }
         Some(heard)
     }
 
     /// What was said, and how many seconds of sound it was.
     async fn end(&self, id: &str) -> Option<Result<(Words, f64), Refusal>> {
-        let open = self.close(id)?;
+        let open = self.table().remove(id)?;
         let ear = open.ear.lock().await.take()?;
         let seconds = ear.samples as f64 / RATE_HZ as f64;
         Some(ear.listening.finish().await.map(|words| (words, seconds)))
     }
 
-    fn close(&self, id: &str) -> Option<Open> {
-        self.table().remove(id)
+    fn close(&self, id: &str) -> Option<()> {
+        self.table().remove(id).map(|open| open.closed.trigger())
     }
 }
 
@@ -165,7 +197,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::base::clock::Clock;
 
     /// Repeats how many samples it has heard; silence breaks it.
     #[derive(Default)]
@@ -190,25 +221,26 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_are_heard_until_the_end_and_not_after() {
-        let (microphones, now) = (Microphones::default(), Clock::System.now());
-        let id = microphones.open(parrot(), now).expect("open");
+        let (microphones, clock) = (Microphones::default(), Clock::System);
+        let id = microphones.open(parrot(), clock.now()).expect("open");
         for heard in ["8000", "16000"] {
-            let words = microphones.hear(&id, vec![0.1; 8_000], now).await.expect("open").expect("words");
+            let words = microphones.hear(&id, vec![0.1; 8_000], &clock).await.expect("open").expect("words");
             assert_eq!(words.guess, heard);
         }
         let (words, seconds) = microphones.end(&id).await.expect("open").expect("words");
         assert_eq!((words.said.as_str(), seconds), ("16000", 1.0));
-        assert!(microphones.hear(&id, vec![], now).await.is_none() && microphones.end(&id).await.is_none());
+        assert!(microphones.hear(&id, vec![], &clock).await.is_none() && microphones.end(&id).await.is_none());
     }
 
     #[tokio::test]
     async fn one_that_breaks_or_is_never_closed_goes_off() {
-        let (microphones, now) = (Microphones::default(), Clock::System.now());
+        let (microphones, clock) = (Microphones::default(), Clock::System);
+        let now = clock.now();
         let id = microphones.open(parrot(), now).expect("open");
-        assert!(microphones.hear(&id, vec![0.0], now).await.expect("open").is_err());
-        assert!(microphones.hear(&id, vec![0.1], now).await.is_none());
+        assert!(microphones.hear(&id, vec![0.0], &clock).await.expect("open").is_err());
+        assert!(microphones.hear(&id, vec![0.1], &clock).await.is_none());
         let id = microphones.open(parrot(), now).expect("open");
-        let endless = microphones.hear(&id, vec![0.1; SAMPLES_MAX + 1], now).await.expect("open");
+        let endless = microphones.hear(&id, vec![0.1; SAMPLES_MAX + 1], &clock).await.expect("open");
         assert_eq!(endless.map_err(|refusal| refusal.reason), Err(Reason::Input));
         assert!(microphones.close(&id).is_none());
     }
@@ -223,6 +255,56 @@ mod tests {
         let later = now.plus(SILENT_MAX + Duration::from_secs(1));
         assert!(microphones.open(parrot(), later).is_ok());
         assert_eq!(microphones.table().len(), 1);
+    }
+
+    /// Hears for as long as nobody lets it go on; `heard` is told when it begins.
+    struct Slow {
+        heard: Shutdown,
+        goes_on: Shutdown,
+    }
+
+    impl Listening for Slow {
+        fn hear(&mut self, _: Vec<f32>) -> BoxFuture<'_, Result<Words, Refusal>> {
+            self.heard.trigger();
+            Box::pin(async {
+                Ok({
+                    self.goes_on.triggered().await;
+                    Words::default()
+                })
+            })
+        }
+
+        fn finish(self: Box<Self>) -> BoxFuture<'static, Result<Words, Refusal>> {
+            Box::pin(async { Ok(Words::default()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_house_forgets_no_microphone_and_a_closed_one_waits_for_nobody() {
+        let (microphones, clock) = (Microphones::default(), Clock::System);
+        let later = || clock.now().plus(SILENT_MAX + Duration::from_secs(1));
+        let (heard, goes_on) = (Shutdown::default(), Shutdown::default());
+        let slow = Slow { heard: heard.clone(), goes_on: goes_on.clone() };
+        let id = microphones.open(Box::new(slow), clock.now()).expect("open");
+        let others = async {
+            heard.triggered().await;
+            microphones.let_go(later());
+            goes_on.trigger();
+        };
+        let (words, ()) = tokio::join!(microphones.hear(&id, vec![0.1], &clock), others);
+        assert!(words.expect("open").is_ok());
+        microphones.let_go(later());
+        assert!(microphones.close(&id).is_none(), "its page is gone");
+
+        let heard = Shutdown::default();
+        let endless = Slow { heard: heard.clone(), goes_on: Shutdown::default() };
+        let id = microphones.open(Box::new(endless), clock.now()).expect("open");
+        let closing = async {
+            heard.triggered().await;
+            microphones.close(&id)
+        };
+        let (words, closed) = tokio::join!(microphones.hear(&id, vec![0.1], &clock), closing);
+        assert!(words.is_none() && closed.is_some());
     }
 
     proptest! {

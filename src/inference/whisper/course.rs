@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::base::error::chain;
 use crate::inference::transcript::{Segment, Task};
 use crate::inference::whisper::Parts;
 use crate::inference::whisper::engine::{Engine, Step};
@@ -100,7 +101,12 @@ impl<'a, E: Engine> Course<'a, E> {
             heard = self.hear(samples, positions)?;
         };
         if hearing == Hearing::Both {
-            self.try_trimmed(samples, (&said, verdict))?;
+            match self.try_trimmed((samples, at_s), (&said, verdict), listener) {
+                Err(WhisperError::Cancelled) => return Err(WhisperError::Cancelled),
+                // What was understood counts, whatever came of the trial.
+                Err(error) => tracing::debug!(error = chain(&error), "A trimmed context could not be tried."),
+                Ok(()) => {}
+            }
         }
         let (used, heard_steps) = (samples.len().div_ceil(SAMPLES_PER_POSITION), samples.len() / SAMPLES_PER_POSITION);
         if verdict == Verdict::Silence {
@@ -160,13 +166,21 @@ impl<'a, E: Engine> Course<'a, E> {
 
     /// Hears the same in a trimmed context, and notes whether it is what was `said`. A text that the guards refuse is no difference: it
     /// would have been heard in full. Silence proves little.
-    fn try_trimmed(&self, samples: &[f32], (said, verdict): (&Said, Verdict)) -> Result<(), WhisperError> {
+    fn try_trimmed(
+        &self,
+        (samples, at_s): (&[f32], f64),
+        (said, verdict): (&Said, Verdict),
+        listener: Listener<'_>,
+    ) -> Result<(), WhisperError> {
+        // It is the end of the recording: only that is shorter than a window. Guesses of the trial are nobody's.
+        let total_s = at_s + samples.len() as f64 / RATE as f64;
+        let mut listener = |_| listener(Progress::Heard { done_s: at_s, total_s });
         let text = |said: &Said, verdict| match verdict {
             Verdict::Silence => String::new(),
             _ => self.parts.vocabulary.text(&said.tokens),
         };
         let heard = self.hear(samples, self.trimmed(samples.len()))?;
-        let (other, _, _, other_verdict) = self.climb(&heard, true, &mut |_| ControlFlow::Continue(()))?;
+        let (other, _, _, other_verdict) = self.climb(&heard, true, &mut listener)?;
         let (text, other) = (text(said, verdict), text(&other, other_verdict));
         if other_verdict != Verdict::Again && !(is_same(&text, "") && is_same(&other, "")) {
             self.parts.trial.note(is_same(&text, &other));

@@ -74,9 +74,7 @@ pub struct Trial {
 impl Trial {
     /// Goes on where the record at `path` ends. One that is not there or cannot be read begins anew.
     pub fn open(path: Option<&Path>) -> Self {
-        let is_small = |path: &&Path| fs::metadata(path).is_ok_and(|data| data.len() <= RECORD_BYTES_MAX);
-        let text = path.filter(is_small).and_then(|path| fs::read(path).ok());
-        let record = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let record = path.map(read).unwrap_or_default();
         Self { path: path.map(Path::to_owned), state: Mutex::new(State { record, untried: 0 }) }
     }
 
@@ -94,12 +92,20 @@ impl Trial {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.note(is_same);
         let Some(path) = &self.path else { return };
+        // Another process that hears with the same model may have found a difference.
+        state.record.differed |= read(path).differed;
         let text = serde_json::to_vec(&state.record).unwrap_or_default();
-        let new = path.with_extension("new");
+        let new = path.with_extension(format!("new-{}", std::process::id()));
         if let Err(error) = fs::write(&new, text).and_then(|()| fs::rename(&new, path)) {
             tracing::debug!(%error, path = %path.display(), "What is known about a trimmed context is not kept.");
         }
     }
+}
+
+fn read(path: &Path) -> Record {
+    let is_small = fs::metadata(path).is_ok_and(|data| data.len() <= RECORD_BYTES_MAX);
+    let text = is_small.then(|| fs::read(path).ok()).flatten();
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 /// Whether two texts have the same words, whatever their signs and capitals.
@@ -132,6 +138,12 @@ mod tests {
         assert_eq!(Trial::open(Some(&path)).next(), Hearing::Trimmed);
         Trial::open(Some(&path)).note(false);
         assert_eq!(Trial::open(Some(&path)).next(), Hearing::Full);
+        fs::remove_file(&path).expect("there");
+        // Two processes have it open: what one has found is not undone by the other.
+        let (one, other) = (Trial::open(Some(&path)), Trial::open(Some(&path)));
+        one.note(false);
+        other.note(true);
+        assert_eq!((other.next(), Trial::open(Some(&path)).next()), (Hearing::Full, Hearing::Full));
         fs::write(&path, "{").expect("written");
         assert_eq!(Trial::open(Some(&path)).next(), Hearing::Both);
     }
