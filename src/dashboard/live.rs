@@ -267,10 +267,8 @@ mod tests {
         fn hear(&mut self, _: Vec<f32>) -> BoxFuture<'_, Result<Words, Refusal>> {
             self.heard.trigger();
             Box::pin(async {
-                Ok({
-                    self.goes_on.triggered().await;
-                    Words::default()
-                })
+                self.goes_on.triggered().await;
+                Ok(Words::default())
             })
         }
 
