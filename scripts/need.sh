@@ -162,7 +162,7 @@ cuda_part() {
 # What scripts/image.sh works with. None of it mounts anything.
 need_image() {
     missing=
-    for pair in mmdebstrap:mmdebstrap mcopy:mtools sgdisk:gdisk mkfs.vfat:dosfstools mke2fs:e2fsprogs grub-mkimage:grub-common \
+    for pair in mmdebstrap:mmdebstrap arch-test:arch-test mcopy:mtools sgdisk:gdisk mkfs.vfat:dosfstools mke2fs:e2fsprogs grub-mkimage:grub-common \
         grub-editenv:grub-common rauc:rauc mksquashfs:squashfs-tools bmaptool:bmap-tools cpio:cpio depmod:kmod zstd:zstd \
         systemd-sysusers:systemd openssl:openssl python3:python3; do
         has "${pair%:*}" || missing="$missing ${pair#*:}"

@@ -8,7 +8,7 @@ use crate::base::error::chain;
 use crate::doctor::Finding;
 use crate::inference::embed::{self, Embedder, TextUse};
 use crate::inference::{device, onnx};
-use crate::models::{Check, Installed, Memory, State, Store, StoreConfig, Task};
+use crate::models::{Check, Installed, Memory, State, Store, StoreConfig};
 
 /// Of the bundled model's vectors to those of the model it was made from, as everywhere else in the house.
 const COSINE_MIN: f32 = 0.98;

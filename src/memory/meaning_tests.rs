@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::error::chain;
 use crate::base::shutdown::Shutdown;
 use crate::db::{Config, Db};
 
