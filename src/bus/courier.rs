@@ -39,36 +39,71 @@ pub type Couriers = HashMap<&'static str, Arc<dyn Courier>>;
 
 /// Carries texts out until shutdown: chats side by side, the texts of one chat in order.
 pub async fn deliver_all(bus: Bus, couriers: Couriers, shutdown: Shutdown) {
+    deliver_polling(bus, couriers, shutdown, POLL_INTERVAL).await;
+}
+
+/// As [`deliver_all`], looking for due retries at another interval.
+pub(super) async fn deliver_polling(bus: Bus, couriers: Couriers, shutdown: Shutdown, interval: Duration) {
     let couriers = Arc::new(couriers);
     let mut in_flight: HashSet<i64> = HashSet::new();
-    let mut attempts: JoinSet<(i64, bool)> = JoinSet::new();
-    // Rows whose channel is offline; tried again after a wake-up.
-    let mut set_aside: HashSet<i64> = HashSet::new();
+    let mut attempts: JoinSet<Ended> = JoinSet::new();
+    let mut set_aside = SetAside::default();
     loop {
-        for due in read_due(&bus, &in_flight, &set_aside).await {
+        for due in read_due(&bus, &in_flight, &set_aside.rows).await {
             in_flight.insert(due.row);
-            let (bus, couriers) = (bus.clone(), couriers.clone());
-            attempts.spawn(async move { (due.row, attempt(&bus, &couriers, due).await) });
+            let (bus, couriers, wakes) = (bus.clone(), couriers.clone(), set_aside.wakes);
+            attempts
+                .spawn(async move { Ended { row: due.row, wakes, was_tried: attempt(&bus, &couriers, due).await } });
         }
         tokio::select! {
             Some(ended) = attempts.join_next() => match ended {
-                Ok((row, tried)) => {
-                    in_flight.remove(&row);
-                    if !tried {
-                        set_aside.insert(row);
+                Ok(ended) => {
+                    in_flight.remove(&ended.row);
+                    if !ended.was_tried {
+                        set_aside.add(&ended);
                     }
                 }
                 // Nobody knows which one it was; all are read again from the table.
                 Err(_) if attempts.is_empty() => in_flight.clear(),
                 Err(_) => {}
             },
-            () = bus.shared.answered.notified() => set_aside.clear(),
-            () = tokio::time::sleep(POLL_INTERVAL) => set_aside.clear(),
+            () = bus.shared.answered.notified() => set_aside.woken(),
+            () = tokio::time::sleep(interval) => set_aside.woken(),
             () = shutdown.triggered() => break,
         }
     }
     // The caller bounds the wait.
     while attempts.join_next().await.is_some() {}
+}
+
+/// An attempt that is over.
+struct Ended {
+    row: i64,
+    /// [`SetAside::wakes`] when it began.
+    wakes: u64,
+    was_tried: bool,
+}
+
+/// Rows whose channel is offline; tried again after a wake-up.
+#[derive(Default)]
+struct SetAside {
+    rows: HashSet<i64>,
+    /// Wake-ups so far.
+    wakes: u64,
+}
+
+impl SetAside {
+    /// Not one that began before the last wake-up: what it found may be over, and no second wake-up would come for it.
+    fn add(&mut self, ended: &Ended) {
+        if ended.wakes == self.wakes {
+            self.rows.insert(ended.row);
+        }
+    }
+
+    fn woken(&mut self) {
+        self.rows.clear();
+        self.wakes += 1;
+    }
 }
 
 async fn read_due(bus: &Bus, in_flight: &HashSet<i64>, set_aside: &HashSet<i64>) -> Vec<Due> {

@@ -12,7 +12,9 @@ use crate::domain::message::{Channel, DeliveryFailure, Origin, Outbound, Route};
 use crate::domain::task::{DeliveryStatus, TaskStatus};
 use crate::timeline;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any test: nothing is found by looking again, only by being told.
+const NEVER: Duration = Duration::from_secs(24 * 3_600);
 
 /// A message of a conversation `channel:chat`.
 pub(super) fn inbound(session: &str, text: &str) -> Inbound {
@@ -150,6 +152,8 @@ async fn a_parked_task_lets_its_conversation_go_on_and_resumes_when_decided() {
 #[derive(Default)]
 struct FakeCourier {
     refuse: Mutex<Vec<Undelivered>>,
+    /// A refusal is told when the test lets it.
+    told: Option<Notify>,
     taken: Mutex<Vec<Outbound>>,
     seen: Notify,
 }
@@ -158,7 +162,11 @@ impl Courier for FakeCourier {
     fn deliver<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Result<(), Undelivered>> {
         Box::pin(async {
             self.seen.notify_one();
-            if let Some(refusal) = self.refuse.lock().expect("unpoisoned").pop() {
+            let refusal = self.refuse.lock().expect("unpoisoned").pop();
+            if let Some(refusal) = refusal {
+                if let Some(told) = &self.told {
+                    told.notified().await;
+                }
                 return Err(refusal);
             }
             self.taken.lock().expect("unpoisoned").push(outbound.clone());
@@ -184,7 +192,7 @@ async fn texts_of_one_chat_stay_in_order_and_being_offline_costs_no_attempt() {
     }
     until(&db, || bus.open_len() == 0).await;
     let couriers: courier::Couriers = HashMap::from([("mqtt", courier.clone() as Arc<dyn Courier>)]);
-    tokio::spawn(deliver_all(bus.clone(), couriers, Shutdown::default()));
+    tokio::spawn(courier::deliver_polling(bus.clone(), couriers, Shutdown::default(), NEVER));
     tokio::time::timeout(PATIENCE, courier.seen.notified()).await.expect("tried");
     bus.wake_couriers();
     tokio::time::timeout(PATIENCE, until(&db, || courier.taken.lock().expect("unpoisoned").len() == 5))
@@ -197,6 +205,31 @@ async fn texts_of_one_chat_stay_in_order_and_being_offline_costs_no_attempt() {
         .await
         .expect("read");
     assert_eq!(attempts, 1);
+}
+
+/// An attempt found no connection, the connection came back, and only then the attempt was over.
+#[tokio::test]
+async fn a_wake_up_during_an_attempt_is_not_lost() {
+    let db = database();
+    let (bus, _shutdown) = echoing(&db, clock()).await;
+    let courier = Arc::new(FakeCourier {
+        refuse: Mutex::new(vec![Undelivered::Offline]),
+        told: Some(Notify::new()),
+        ..FakeCourier::default()
+    });
+    let couriers: courier::Couriers = HashMap::from([("mqtt", courier.clone() as Arc<dyn Courier>)]);
+    tokio::spawn(courier::deliver_polling(bus.clone(), couriers, Shutdown::default(), NEVER));
+    let taken = |count| {
+        let courier = courier.clone();
+        tokio::time::timeout(PATIENCE, until(&db, move || courier.taken.lock().expect("unpoisoned").len() == count))
+    };
+    bus.accept(inbound("mqtt:a", "first")).await.expect("accepted");
+    tokio::time::timeout(PATIENCE, courier.seen.notified()).await.expect("tried");
+    // Its answer wakes the couriers as a new connection does; that it goes out shows that they have heard.
+    bus.accept(inbound("mqtt:b", "second")).await.expect("accepted");
+    taken(1).await.expect("the second was sent");
+    courier.told.as_ref().expect("one that waits").notify_one();
+    taken(2).await.expect("the first was tried again");
 }
 
 #[tokio::test]
