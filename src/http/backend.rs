@@ -2,7 +2,7 @@
 //! replaced when it has died (its accept thread ends for good at the first error, such as no file descriptor being left).
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::base::shutdown::Shutdown;
+use crate::http::Config;
 use crate::http::exchange::{
     Answer, Aside, Caller, DIRECT_BYTES_MAX, Facts, Streams, Tickets, read_answer, request_bytes,
 };
@@ -29,8 +30,7 @@ const POOL_LEN: usize = 64;
 const POOL_IDLE_MAX: Duration = Duration::from_secs(10);
 /// How long a request waits for its turn when too many are under way.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// A request that no worker has taken by then is taken back and sent over another connection.
-const TAKE_TIMEOUT: Duration = Duration::from_millis(50);
+/// Connections that a request is sent over at most.
 const ATTEMPTS: u32 = 6;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -53,6 +53,7 @@ pub enum BackendError {
 pub(super) struct Backend {
     name: &'static str,
     run_dir: PathBuf,
+    take_timeout: Duration,
     desk: Arc<dyn Desk>,
     runtime: tokio::runtime::Handle,
     current: Mutex<Option<Instance>>,
@@ -82,10 +83,11 @@ impl Drop for Instance {
 
 impl Backend {
     /// Must be called inside a runtime.
-    pub(super) fn start(name: &'static str, run_dir: &Path, desk: Arc<dyn Desk>) -> Result<Arc<Self>, BackendError> {
+    pub(super) fn start(config: &Config, desk: Arc<dyn Desk>) -> Result<Arc<Self>, BackendError> {
         let backend = Self {
-            name,
-            run_dir: run_dir.to_owned(),
+            name: config.name,
+            run_dir: config.run_dir.clone(),
+            take_timeout: config.take_timeout,
             desk,
             runtime: tokio::runtime::Handle::current(),
             current: Mutex::new(None),
@@ -170,7 +172,7 @@ impl Backend {
             let wire = request_bytes(head, &body, &Facts { caller, is_known, ticket: ticket.id });
             let trying = self.try_exchange(&wire, attempt == 0);
             let mut trying = std::pin::pin!(trying);
-            let tried = match timeout(TAKE_TIMEOUT * (1 << attempt), &mut trying).await {
+            let tried = match timeout(self.take_timeout * (1 << attempt), &mut trying).await {
                 Ok(tried) => Some(tried),
                 // tiny_http counts a thread as free that another connection has just been given; this one would then wait
                 // until some connection ends.

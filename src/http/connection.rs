@@ -17,7 +17,6 @@ use crate::http::route::Judged;
 
 /// What a client may still send after a refusal, so that it reads the answer instead of a reset.
 const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
-const LINGER: Duration = Duration::from_secs(2);
 /// Further requests taken in while an answer streams.
 const AHEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -264,7 +263,7 @@ impl Connection<'_> {
             }
             Ok::<_, std::io::Error>(())
         };
-        let _ = timeout(LINGER, read_rest).await;
+        let _ = timeout(self.door.config.linger, read_rest).await;
     }
 }
 

@@ -41,6 +41,10 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// For one write to a client that does not read.
     pub write_timeout: Duration,
+    /// How long a client may go on sending after a refusal, so that it reads the answer instead of a reset.
+    pub linger: Duration,
+    /// A request that no worker has taken by then is taken back and sent over another connection, which has twice as long.
+    pub take_timeout: Duration,
 }
 
 impl Config {
@@ -57,6 +61,8 @@ impl Config {
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            take_timeout: Duration::from_millis(50),
         }
     }
 }
@@ -86,7 +92,7 @@ impl Server {
             .local_addr()
             .map_err(|source| ListenError::Bind { address: SocketAddr::new(config.host, config.port), source })?;
         let tls = config.tls.as_ref().map(|(cert, key)| tls::acceptor(cert, key)).transpose()?;
-        let backend = Backend::start(config.name, &config.run_dir, router)?;
+        let backend = Backend::start(&config, router)?;
         let slots: Arc<Slots> = Arc::default();
         let is_encrypted = tls.is_some();
         config.connections_max = connections_possible(config.connections_max);

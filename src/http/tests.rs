@@ -17,7 +17,9 @@ use crate::base::shutdown::Shutdown;
 use crate::owner::Owner;
 
 const TOKEN: &str = "correct horse";
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Long enough that a request without a thread is sent again, and nobody is told that the house is busy.
+const TAKE_TIMEOUT: Duration = Duration::from_millis(500);
 
 fn routes() -> Vec<Route<()>> {
     let mut routes = vec![
@@ -326,7 +328,7 @@ async fn strangers_are_turned_away_before_their_body_is_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_ten_megabytes_reads_why_they_were_refused() {
-    let house = house(|_| {});
+    let house = house(|config| config.linger = PATIENCE);
     let mut stream = house.connect().await;
     let head = format!(
         "POST /echo/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: {TOKEN}\r\nContent-Length: 10000000\r\n\r\n"
@@ -393,7 +395,7 @@ async fn umlauts_in_an_address_are_understood() {
 /// tiny_http may leave a connection without a thread when many come at once; nobody may have to wait for another to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_clients_at_once_are_all_answered() {
-    let house = Arc::new(house(|_| {}));
+    let house = Arc::new(house(|config| config.take_timeout = TAKE_TIMEOUT));
     for _ in 0..5 {
         let clients = (0..64).map(|_| {
             let house = house.clone();
@@ -418,7 +420,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let (wire, expected) = pipelined(&bodies);
         let answer = runtime.block_on(async {
-            let house = house(|_| {});
+            let house = house(|config| config.take_timeout = TAKE_TIMEOUT);
             let (mut read, mut write) = house.connect().await.into_split();
             let sending = tokio::spawn(async move {
                 for part in wire.chunks(cut) {
