@@ -169,7 +169,8 @@ fn without_place(problem: Problem) -> Problem {
     Problem { origin: crate::config::Origin::Nowhere, ..problem }
 }
 
-/// JSON if the key takes it so, else what a variable would mean, else the text itself.
+/// JSON if the key takes it so, else what a variable would mean, else the text itself. A list or an object is no text: as JSON it is
+/// refused where one is wanted.
 fn value_of(path: &str, text: &str) -> Value {
     let json: Option<Value> = serde_json::from_str(text).ok();
     let Some(key) = table::find(path) else { return json.unwrap_or_else(|| Value::from(text)) };
