@@ -235,9 +235,10 @@ async fn what_waits_when_the_producer_ends_is_told_as_not_sent() {
 #[tokio::test(flavor = "current_thread")]
 async fn the_probe_finds_a_broker_behind_one_that_is_gone() {
     let (_cluster, mut address) = cluster();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = closed.local_addr().expect("an address").port();
-    drop(closed);
+    // Ours as long as it is not closed, so that nobody else can listen there.
+    let gone = tokio::net::TcpSocket::new_v4().expect("a socket");
+    gone.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let port = gone.local_addr().expect("an address").port();
     let live = address.brokers.remove(0);
     address.brokers = vec![Broker { host: "127.0.0.1".to_owned(), port }, live.clone()];
     let examined = examine(&address.brokers[0], &address, &[], PATIENCE, &Clock::System).await;

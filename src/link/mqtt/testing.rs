@@ -1,6 +1,7 @@
 //! A real broker for tests: mosquitto on a free port of loopback, with its store in a directory of its own.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -85,9 +86,20 @@ impl Drop for Broker {
     }
 }
 
+/// A port that nobody listens on, for brokers, which cannot choose one themselves. It is below those that the kernel gives to
+/// whoever asks for any, so that nobody takes it before the broker does.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 4_000;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // Other test programs run at the same time; each begins elsewhere.
+    let start = std::process::id().wrapping_mul(64);
+    let any = (0..COUNT).find_map(|_| {
+        let number = start.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + number % COUNT).expect("below 65536");
+        std::net::TcpListener::bind(("0.0.0.0", port)).is_ok().then_some(port)
+    });
+    any.expect("a free port")
 }
 
 pub async fn connected(handle: &MqttHandle) {

@@ -26,16 +26,25 @@ fn text(incoming: &Incoming) -> String {
     String::from_utf8(incoming.message.payload.to_vec()).expect("text")
 }
 
-/// A word said and heard shows that the broker knows the subscriptions.
+/// A word said and heard shows that the broker knows the subscriptions. Returns when the last one was heard, so that none comes
+/// between the words of the test.
 async fn subscribed(speaker: &MqttHandle, route: &mut Route, handle: &MqttHandle, topic: &str) {
-    loop {
-        say(speaker, topic, "are you there").await;
+    let mut said = 0;
+    let mut heard = loop {
+        said += 1;
+        say(speaker, topic, &format!("are you there, number {said}")).await;
         if let Ok(Some(heard)) = tokio::time::timeout(Duration::from_millis(200), route.incoming.recv()).await {
-            if let Some(token) = heard.ack {
-                handle.ack(token).expect("acknowledged");
-            }
+            break heard;
+        }
+    };
+    let last = format!("are you there, number {said}");
+    loop {
+        let word = text(&heard);
+        heard.ack.into_iter().for_each(|token| handle.ack(token).expect("acknowledged"));
+        if word == last {
             return;
         }
+        heard = next(route).await;
     }
 }
 
