@@ -1,7 +1,5 @@
 //! Commands that ask the gateway, against one that answers from a script.
 
-use std::net::TcpListener;
-
 use super::*;
 use crate::cli::client::testing::{Fake, Script};
 
@@ -132,7 +130,10 @@ fn what_the_gateway_refuses_is_said_with_what_to_do() {
 #[test]
 fn a_gateway_that_does_not_run_is_called_so() {
     let home = home();
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    // Ours as long as it is not closed, so that nobody else can listen there.
+    let gone = tokio::net::TcpSocket::new_v4().expect("a socket");
+    gone.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let port = gone.local_addr().expect("an address").port();
     assert_eq!(kafclaw(home.path(), &["config", "set", "gateway.port", &port.to_string()]).0, 0);
     let (code, _, err) = kafclaw(home.path(), &["agent", "-m", "hi"]);
     let expected =
