@@ -133,13 +133,24 @@ fn callers_at_the_same_time_get_their_own_vectors() {
 #[test]
 fn who_leaves_does_not_disturb_the_others() {
     let embedder = Embedder::new(config(Engines::Candle));
+    let (started, has_started) = std::sync::mpsc::channel();
+    let (release, wait) = std::sync::mpsc::channel::<()>();
     block(async {
+        // Nothing is computed before both have asked.
+        let mut blocker = Box::pin(embedder.on_lane(move |_| {
+            started.send(()).unwrap();
+            wait.recv().unwrap();
+        }));
+        assert!(blocker.as_mut().now_or_never().is_none());
+        has_started.recv().unwrap();
         let mut leaving = Box::pin(embedder.embed(vec!["the lamp".to_owned()], TextUse::Query));
         assert!(leaving.as_mut().now_or_never().is_none());
         let staying = embedder.embed(vec!["on".to_owned()], TextUse::Query);
         let mut staying = Box::pin(staying);
         assert!(staying.as_mut().now_or_never().is_none());
         drop(leaving);
+        release.send(()).unwrap();
+        blocker.await.unwrap();
         assert_eq!(staying.await.unwrap().len(), 1);
     });
 }

@@ -1,13 +1,11 @@
 //! The handle with parrots behind it: here, in processes that fall, and in none at all.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -16,6 +14,8 @@ use super::testing::{Parrots, model};
 use super::*;
 use crate::base::shutdown::Shutdown;
 use crate::inference::device::DeviceError;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn engines(config: Config, parrots: &Parrots) -> Engines {
     Engines::start(config, Arc::new(parrots.clone()), Shutdown::default())
@@ -27,9 +27,11 @@ fn here() -> Config {
 
 /// A program in shell that is started as a worker.
 fn program(folder: &Path, script: &str) -> Config {
-    let path = folder.join("worker");
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("executable");
+    let (draft, path) = (folder.join("draft"), folder.join("worker"));
+    std::fs::write(&draft, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    // A file that another thread's child still has open for writing cannot be executed, so another program writes this one.
+    let copied = std::process::Command::new("install").args(["-m", "700"]).args([&draft, &path]).status();
+    assert!(copied.is_ok_and(|status| status.success()), "no script");
     let patience =
         Patience { backoff: Duration::from_millis(1), backoff_max: Duration::from_millis(5), ..Patience::default() };
     let place = Place::Process { cpu: path, gpu: "/nonexistent".into() };
@@ -45,7 +47,7 @@ async fn say(engines: &Engines, kind: Kind, text: &str) -> Result<(Vec<Value>, V
     let (listener, mut pieces) = listener();
     let audio = Bytes::from_static(b"abcd");
     let asked = engines.run(model(kind, "parrot"), json!({"say": text}), audio, listener);
-    let result = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("an answer in time")?;
+    let result = tokio::time::timeout(PATIENCE, asked).await.expect("an answer in time")?;
     let mut heard = Vec::new();
     while let Some(piece) = pieces.recv().await {
         heard.push(piece);
@@ -55,7 +57,7 @@ async fn say(engines: &Engines, kind: Kind, text: &str) -> Result<(Vec<Value>, V
 
 async fn until(engines: &Engines, is_so: impl Fn(&Status) -> bool) -> Status {
     let mut status = engines.clone().status_changes();
-    let waited = tokio::time::timeout(Duration::from_secs(20), status.wait_for(|status| is_so(status))).await;
+    let waited = tokio::time::timeout(PATIENCE, status.wait_for(|status| is_so(status))).await;
     waited.expect("in time").expect("the supervisor lives").clone()
 }
 
@@ -109,9 +111,11 @@ async fn what_a_model_refuses_and_where_it_stumbles_is_told() {
 #[tokio::test]
 async fn a_program_that_is_missing_or_broken_is_replaced_by_a_thread() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut missing = program(folder.path(), "");
-    missing.place = Place::Process { cpu: "/nonexistent/worker".into(), gpu: "/nonexistent".into() };
-    for config in [missing, program(folder.path(), "exit 127"), program(folder.path(), "exit 3")] {
+    for script in [None, Some("exit 127"), Some("exit 3")] {
+        let mut config = program(folder.path(), script.unwrap_or_default());
+        if script.is_none() {
+            config.place = Place::Process { cpu: "/nonexistent/worker".into(), gpu: "/nonexistent".into() };
+        }
         let engines = engines(config, &Parrots::default());
         assert!(say(&engines, Kind::Speech, "a").await.is_ok());
         assert_eq!(engines.status().place, Some("gateway itself"));
@@ -179,7 +183,8 @@ async fn the_end_of_the_house_is_everybodys_end() {
     let error = ended.expect_err("the house went down");
     assert!(matches!(error, EngineError::Crashed { .. } | EngineError::Stopped), "{error}");
     let after = engines.run(model(Kind::Speech, "parrot"), json!({}), Bytes::new(), listener().0);
-    assert_eq!(after.now_or_never().unwrap_or(Err(EngineError::Stopped)), Err(EngineError::Stopped));
+    let after = tokio::time::timeout(PATIENCE, after).await.expect("an answer in time");
+    assert_eq!(after, Err(EngineError::Stopped));
 }
 
 #[tokio::test]
