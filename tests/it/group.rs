@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, Kafka, PATIENCE, Plan, eventually};
 
-/// A hub called `agent` in `group`, whose heartbeats come every 1.5 s.
+/// A hub called `agent` in `group`, whose heartbeats come every 4.5 s: who is silent for 13.5 s is away, and a busy machine is not.
 pub fn hub(agent: &str, group: &str, port: u16) -> Plan {
     Plan::new()
         .with("KAFCLAW_GROUP_ENABLED", "true")
         .with("KAFCLAW_GROUP_GROUP_NAME", group)
         .with("KAFCLAW_GROUP_AGENT_ID", agent)
         .with("KAFCLAW_GROUP_KAFKA_BROKERS", &format!("127.0.0.1:{port}"))
-        .with("KAFCLAW_GROUP_POLL_INTERVAL_MS", "100")
+        .with("KAFCLAW_GROUP_POLL_INTERVAL_MS", "300")
 }
 
 fn status(gateway: &Gateway) -> Value {

@@ -24,7 +24,7 @@ fn hub(agent: &str, group: &str, broker: &Kafka) -> Plan {
         .with("KAFCLAW_GROUP_GROUP_NAME", group)
         .with("KAFCLAW_GROUP_AGENT_ID", agent)
         .with("KAFCLAW_GROUP_KAFKA_BROKERS", &broker.address())
-        .with("KAFCLAW_GROUP_POLL_INTERVAL_MS", "100")
+        .with("KAFCLAW_GROUP_POLL_INTERVAL_MS", "300")
         .with("KAFCLAW_NODE_CLAW_ID", agent)
         .with("KAFCLAW_KNOWLEDGE_ENABLED", "true")
         .with("KAFCLAW_KNOWLEDGE_SHARE_MODE", "direct")

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Connection, Gateway, Kafka, PATIENCE, Plan, Reply, eventually};
 
-/// A hub called `agent` in `group`, whose heartbeats come every 1.5 s.
+/// A hub called `agent` in `group`, whose heartbeats come every 4.5 s.
 fn hub(agent: &str, group: &str, port: u16) -> Plan {
     Plan::new()
         .with("KAFCLAW_GROUP_ENABLED", "true")
         .with("KAFCLAW_GROUP_GROUP_NAME", group)
         .with("KAFCLAW_GROUP_AGENT_ID", agent)
         .with("KAFCLAW_GROUP_KAFKA_BROKERS", &format!("127.0.0.1:{port}"))
-        .with("KAFCLAW_GROUP_POLL_INTERVAL_MS", "100")
+        .with("KAFCLAW_GROUP_POLL_INTERVAL_MS", "300")
 }
 
 fn is_online(gateway: &Gateway) -> bool {
@@ -49,7 +49,7 @@ fn what_the_garage_shares_the_kitchen_knows_until_it_is_taken_back() {
     assert_eq!((told.status, &told.json()["status"]), (200, &json!("shared")), "{}", told.text());
     let large = format!("The manual of the pump. {}", "It says nothing new. ".repeat(10_000));
     assert_eq!(share(&garage, &json!({"title": "Pump manual", "content": large})).status, 200);
-    let brief = json!({"title": "Door", "content": "The garage door stands open.", "ttl_seconds": 2});
+    let brief = json!({"title": "Door", "content": "The garage door stands open.", "ttl_seconds": 10});
     assert_eq!(share(&garage, &brief).status, 200);
     eventually("the kitchen knows", PATIENCE, || titles(&kitchen).len() == 3);
     let asked = kitchen.chat().say("what did the garage hub share about the boiler?");

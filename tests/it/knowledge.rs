@@ -97,7 +97,7 @@ fn two_hubs_decide_together_and_hold_the_same_facts_after_one_was_away() {
     );
     assert!(metrics["knowledge"]["factsAccepted"].as_u64() >= Some(1), "August was heard: {metrics}");
 
-    // Presence comes on its own time: 2.25 s here, 45 s in houses.
+    // Presence comes on its own time: 6.75 s here, 45 s in houses.
     let before = presences(&kitchen);
     eventually("presence is told again", PATIENCE, || presences(&kitchen) > before + 1);
     drop(garage);

@@ -169,6 +169,8 @@ fn what_was_sent_while_the_house_was_down_is_answered_when_it_is_back() {
     assert_eq!(lamp.commands().len(), 1);
 
     broker.restart();
+    lamp.wait_until_connected(2);
+    person.wait_until_connected(2);
     person.publish("kafclaw/default/in/hall", json!({"id": "later", "text": "turn off the kitchen lamp"}).to_string());
     person.expect("an answer through the new broker", |heard| heard.json()["in_reply_to"] == "later");
     assert_eq!(lamp.commands().len(), 2, "{}", gateway.log());

@@ -10,9 +10,9 @@ const JOIN: &str = "/api/v1/group/join";
 const LEAVE: &str = "/api/v1/group/leave";
 const CONFIG: &str = "/api/v1/group/config";
 
-/// A hub whose heartbeats come every 1.5 s, in no group yet.
+/// A hub whose heartbeats come every 4.5 s, in no group yet.
 fn lone() -> Plan {
-    Plan::new().with("KAFCLAW_GROUP_POLL_INTERVAL_MS", "100")
+    Plan::new().with("KAFCLAW_GROUP_POLL_INTERVAL_MS", "300")
 }
 
 fn get(gateway: &Gateway, path: &str) -> Value {
@@ -34,6 +34,12 @@ fn join(gateway: &Gateway, group: &str, agent: &str, port: u16) -> Value {
     let (code, said) = post(gateway, JOIN, json!({"group_name": group, "agent_id": agent, "kafka_brokers": brokers}));
     assert_eq!(code, 200, "{said}");
     said
+}
+
+/// What a join answers is how far it has come when it has been waited for; a busy broker takes longer.
+#[track_caller]
+fn gets_online(gateway: &Gateway) {
+    eventually("it is online", PATIENCE, || status(gateway)["connectivity"] == "online");
 }
 
 fn standing(gateway: &Gateway, agent: &str) -> Option<Value> {
@@ -62,7 +68,8 @@ fn a_hub_joins_leaves_and_joins_another_group_while_it_runs() {
     let port = Kafka::shared().plaintext;
     let kitchen = lone().start();
     assert_eq!(post(&kitchen, LEAVE, json!({})).0, 400, "there is nothing to leave");
-    assert_eq!(join(&kitchen, "it-move-a", "kitchen-hub", port)["connectivity"], "online");
+    join(&kitchen, "it-move-a", "kitchen-hub", port);
+    gets_online(&kitchen);
     let garage = lone().start();
     join(&garage, "it-move-a", "garage-hub", port);
     eventually("both see each other", PATIENCE, || sees(&kitchen, "garage-hub") && sees(&garage, "kitchen-hub"));
@@ -96,7 +103,7 @@ fn what_was_joined_at_run_time_is_joined_after_a_restart_and_what_was_left_stays
     join(&hub, "it-again", "again-hub", port);
     hub.kill9();
     let mut hub = hub.start_again();
-    eventually("it is back", PATIENCE, || status(&hub)["connectivity"] == "online");
+    gets_online(&hub);
     assert_eq!(status(&hub)["group_name"], "it-again");
     assert_eq!(post(&hub, LEAVE, json!({})).0, 200);
     hub.terminate();
@@ -106,7 +113,7 @@ fn what_was_joined_at_run_time_is_joined_after_a_restart_and_what_was_left_stays
     let (code, said) = post(&hub, "/api/v1/group/rejoin", json!({"agent_id": "again-hub"}));
     assert_eq!((code, &said["status"]), (200, &json!("rejoined")), "{said}");
     assert_eq!(said["restored_config"]["kafka_brokers"], format!("127.0.0.1:{port}"), "{said}");
-    eventually("it is back", PATIENCE, || status(&hub)["connectivity"] == "online");
+    gets_online(&hub);
     assert_eq!(post(&hub, "/api/v1/group/rejoin", json!({"agent_id": "nobody"})).0, 404);
 }
 
@@ -165,7 +172,8 @@ fn many_joins_and_leaves_leave_nothing_behind() {
         let now = threads(&hub);
         now.1 == 0 && now.0 <= before.0 && files(&hub) <= before.1 + 2
     });
-    assert_eq!(join(&hub, "it-many", "many-hub", port)["connectivity"], "online");
+    join(&hub, "it-many", "many-hub", port);
+    gets_online(&hub);
 }
 
 #[test]
@@ -197,11 +205,8 @@ fn the_configuration_of_the_group_is_kept_shown_without_its_secret_and_used_at_t
     assert_eq!((&shown["api_key"], &shown["enabled"]), (&json!("se*se"), &json!(false)), "{shown}");
     assert_eq!((&shown["poll_interval_ms"], &shown["agent_id"]), (&json!(200), &json!("config-hub")), "{shown}");
     let (code, said) = post(&hub, JOIN, json!({"group_name": "it-config"}));
-    assert_eq!(
-        (code, &said["agent_id"], &said["connectivity"]),
-        (200, &json!("config-hub"), &json!("online")),
-        "{said}"
-    );
+    assert_eq!((code, &said["agent_id"]), (200, &json!("config-hub")), "{said}");
+    gets_online(&hub);
     let again = json!({"agent_id": "renamed-hub"});
     assert_eq!(post(&hub, CONFIG, again), (200, json!({"requires_rejoin": true, "status": "ok"})));
     assert_eq!(status(&hub)["agent_id"], "config-hub", "until it joins again");

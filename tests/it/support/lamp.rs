@@ -54,6 +54,12 @@ impl Lamp {
         self.mqtt.publish_retained(&format!("zigbee2mqtt/{}", self.name), json!({"state": state}).to_string());
     }
 
+    /// As [`Mqtt::wait_until_connected`].
+    #[track_caller]
+    pub fn wait_until_connected(&self, number: usize) {
+        self.mqtt.wait_until_connected(number);
+    }
+
     /// Waits until a gateway knows the lamp and that it can be reached.
     #[track_caller]
     pub fn wait_until_known(&self, dashboard: &Door) {

@@ -25,6 +25,7 @@ pub use model::FakeModel;
 pub use models::{LISTENER, TALKER, chord_of, spoken, wav};
 pub use mqtt::{Heard, Mqtt};
 pub use peer::{ForeignPeer, ask_from_a_shell};
+pub use process::free_port;
 pub use shelf::Shelf;
 pub use wait::{eventually, wait_for};
 

@@ -1,6 +1,6 @@
 //! An MQTT client for tests: publishes, listens, remembers everything it heard.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -29,8 +29,8 @@ type Listener = Box<dyn FnMut(&Client, &Heard) + Send>;
 pub struct Mqtt {
     client: Client,
     heard: Arc<Mutex<Vec<Heard>>>,
-    /// Whether the broker has confirmed every filter since the last connection.
-    listens: Arc<AtomicBool>,
+    /// Connections on which the broker has confirmed every filter.
+    connections: Arc<AtomicUsize>,
     stops: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -48,9 +48,9 @@ impl Mqtt {
         // Otherwise small messages wait for each other's acknowledgments, 40 ms and more.
         connection.eventloop.network_options.set_tcp_nodelay(true);
         let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
-        let (listens, stops): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
+        let (connections, stops): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
         let filters: Vec<String> = filters.iter().map(|filter| (*filter).to_owned()).collect();
-        let (ours, log, is_listening, is_stopping) = (client.clone(), heard.clone(), listens.clone(), stops.clone());
+        let (ours, log, count, is_stopping) = (client.clone(), heard.clone(), connections.clone(), stops.clone());
         let thread = thread::spawn(move || {
             let mut confirmed = 0;
             while !is_stopping.load(Ordering::SeqCst) {
@@ -60,11 +60,15 @@ impl Mqtt {
                         for filter in &filters {
                             let _ = ours.try_subscribe(filter, QoS::AtLeastOnce);
                         }
-                        is_listening.store(filters.is_empty(), Ordering::SeqCst);
+                        if filters.is_empty() {
+                            count.fetch_add(1, Ordering::SeqCst);
+                        }
                     }
                     Ok(Ok(Event::Incoming(Packet::SubAck(_)))) => {
                         confirmed += 1;
-                        is_listening.store(confirmed >= filters.len(), Ordering::SeqCst);
+                        if confirmed == filters.len() {
+                            count.fetch_add(1, Ordering::SeqCst);
+                        }
                     }
                     Ok(Ok(Event::Incoming(Packet::Publish(publish)))) => {
                         let payload = String::from_utf8_lossy(&publish.payload).into_owned();
@@ -74,7 +78,6 @@ impl Mqtt {
                     }
                     Ok(Ok(_)) | Err(RecvTimeoutError::Timeout) => {}
                     Ok(Err(_)) => {
-                        is_listening.store(false, Ordering::SeqCst);
                         // The broker is away; a short look elsewhere keeps the loop from spinning.
                         let _ =
                             wait_for(Duration::from_millis(50), || is_stopping.load(Ordering::SeqCst).then_some(()));
@@ -83,12 +86,16 @@ impl Mqtt {
                 }
             }
         });
-        let mqtt = Self { client, heard, listens, stops, thread: Some(thread) };
-        assert!(
-            wait_for(PATIENCE, || mqtt.listens.load(Ordering::SeqCst).then_some(())).is_some(),
-            "the broker is deaf"
-        );
+        let mqtt = Self { client, heard, connections, stops, thread: Some(thread) };
+        mqtt.wait_until_connected(1);
         mqtt
+    }
+
+    /// Waits until it listens for the `number`th time. Between two connections it hears nothing, and what it says is lost.
+    #[track_caller]
+    pub fn wait_until_connected(&self, number: usize) {
+        let is_there = || (self.connections.load(Ordering::SeqCst) >= number).then_some(());
+        assert!(wait_for(PATIENCE, is_there).is_some(), "the broker is deaf to connection {number}");
     }
 
     /// Publishes with QoS 1.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -68,8 +69,18 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on at the moment, for programs that cannot choose one themselves.
+/// A port that nobody listens on, for programs that cannot choose one themselves. It is below those that the kernel gives to whoever
+/// asks for any, so that nobody takes it in the seconds until the program does; beside those of the unit tests and of the product.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+    const FIRST: u32 = 14_000;
+    const COUNT: u32 = 4_000;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // Other test programs run at the same time; each begins elsewhere.
+    let start = std::process::id().wrapping_mul(64);
+    let any = (0..COUNT).find_map(|_| {
+        let number = start.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + number % COUNT).expect("below 65536");
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok().then_some(port)
+    });
+    any.expect("a free port")
 }
