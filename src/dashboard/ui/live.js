@@ -8,7 +8,7 @@ const PIECES_MAX = 80;
 /** How long the browser may take to hand its last sound over; one that was put to sleep never does. */
 const LAST_MS_MAX = 1_000;
 /** How long it may take to let sound through; one that was not asked by a person never does. */
-const RESUME_MS_MAX = 500;
+const RESUME_MS_MAX = 5_000;
 
 /** @typedef {{ said: string, guess: string }} Words */
 
