@@ -103,7 +103,7 @@ struct Keys {
 
 impl Args {
     pub fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        if rustix::process::geteuid().is_root() && Path::new(IMAGE_HOME).join(".kafclaw").is_dir() {
+        if rustix::process::geteuid().is_root() && Path::new(IMAGE_HOME).is_dir() {
             terminal.variables.add("KAFCLAW_HOME", IMAGE_HOME);
         }
         // A system that refuses the configuration of the one before must be left all the same.
@@ -133,8 +133,12 @@ impl Args {
 }
 
 pub(super) fn places(loaded: &Loaded) -> Places {
-    let root = loaded.variables.get("KAFCLAW_UPDATE_ROOT").filter(|root| !root.is_empty()).unwrap_or("/");
-    Places::new(&loaded.config.paths.state_dir, Path::new(root))
+    Places::new(&loaded.config.paths.state_dir, Path::new(test_root(loaded).unwrap_or("/")))
+}
+
+/// Where a test's own machine is; its environment says so, and no file can (`config::variables`).
+fn test_root(loaded: &Loaded) -> Option<&str> {
+    loaded.variables.get("KAFCLAW_UPDATE_ROOT").filter(|root| !root.is_empty())
 }
 
 fn keys(loaded: &Loaded) -> Result<Keys, Failure> {
@@ -254,8 +258,7 @@ impl Act {
 
     /// Root may, and tests in a folder of their own.
     fn may_drive(&self) -> bool {
-        let is_test = self.loaded.variables.get("KAFCLAW_UPDATE_ROOT").is_some_and(|root| !root.is_empty());
-        rustix::process::geteuid().is_root() || is_test
+        rustix::process::geteuid().is_root() || test_root(&self.loaded).is_some()
     }
 
     /// Has the gateway ask for it, and follows what becomes of it.

@@ -217,6 +217,24 @@ fn environment_files_add_what_is_not_set_and_mistyped_variables_are_pointed_out(
     assert_eq!(problems.problems.len(), 2, "{problems}");
 }
 
+/// Root's programs read these files too, and the house's user writes them.
+#[test]
+fn an_environment_file_does_not_say_which_machine_root_updates() {
+    for name in
+        ["KAFCLAW_UPDATE_ROOT", "MIKROBOT_UPDATE_ROOT", "KAFCLAW_CONFIRM_STEADY_S", "KAFCLAW_CONFIRM_PATIENCE_S"]
+    {
+        let text = format!("export {name}=/dev/shm\n");
+        let disk = Disk::with(&[("/h/.kafclaw/env", &text)]);
+        let said = disk.load(&[]).expect_err("a mistake").to_string();
+        assert!(said.contains(name) && said.contains("which no file may set"), "{said}");
+        let variables = Variables::from([("KAFCLAW_HOME", "/h")]);
+        let loaded = load_or_defaults(variables, &Reader::new(&|path| disk.read(path))).expect("defaults");
+        assert_eq!(loaded.variables.get(name), None);
+    }
+    let loaded = Disk::with(&[]).load(&[("KAFCLAW_UPDATE_ROOT", "/test")]).expect("it loads");
+    assert_eq!(loaded.variables.get("KAFCLAW_UPDATE_ROOT"), Some("/test"));
+}
+
 #[test]
 fn the_variable_names_that_kafclaw_reads_are_known() {
     let known: Vec<String> = table::keys().flat_map(|key| key.variables()).collect();

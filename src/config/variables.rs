@@ -17,6 +17,10 @@ pub const PREFIXES: [&str; 2] = ["KAFCLAW_", "MIKROBOT_"];
 const OTHERS: [&str; 7] =
     ["CONFIG", "HOME", "ENV_FILE", "OAUTH_TOMB_FILE", "UPDATE_ROOT", "CONFIRM_STEADY_S", "CONFIRM_PATIENCE_S"];
 
+/// Those of them that only the process's own environment sets. Root's programs go by them, and an environment file of the house is
+/// written by its user: naming another machine there would let that user decide what root believes about this one.
+const OF_PROCESS: [&str; 3] = ["UPDATE_ROOT", "CONFIRM_STEADY_S", "CONFIRM_PATIENCE_S"];
+
 /// Names and values of variables.
 #[derive(Clone, Default, Debug)]
 pub struct Variables(BTreeMap<String, String>);
@@ -98,18 +102,17 @@ impl Variables {
                 continue;
             }
             let line = line.strip_prefix("export ").unwrap_or(line);
+            let here = || Origin::File { path: Arc::new(path.to_owned()), line: index + 1, column: 1 };
             match line.split_once('=') {
+                Some((name, _)) if is_of_process(name.trim()) => {
+                    let found = format!("{}, which no file may set", name.trim());
+                    problems.add(here(), "", found, "set it in the environment of the program itself");
+                }
                 Some((name, value)) if is_name(name.trim()) => {
                     self.0.entry(name.trim().to_owned()).or_insert_with(|| unquote(value.trim()).to_owned());
                 }
                 _ => {
-                    let origin = Origin::File { path: Arc::new(path.to_owned()), line: index + 1, column: 1 };
-                    problems.add(
-                        origin,
-                        "",
-                        "a line that is no variable",
-                        "write NAME=value, or begin the line with #",
-                    );
+                    problems.add(here(), "", "a line that is no variable", "write NAME=value, or begin the line with #")
                 }
             }
         }
@@ -209,6 +212,10 @@ impl<const N: usize> From<[(&str, &str); N]> for Variables {
     fn from(pairs: [(&str, &str); N]) -> Self {
         pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
+}
+
+fn is_of_process(name: &str) -> bool {
+    PREFIXES.iter().filter_map(|prefix| name.strip_prefix(prefix)).any(|rest| OF_PROCESS.contains(&rest))
 }
 
 fn is_name(text: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The machine, as the kernel shows it in `/proc` and `/sys`: the same files on every board, Tegra included.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{StatVfs, StatVfsMountFlags, statvfs};
@@ -251,7 +252,9 @@ impl Machine {
 /// Writes a page to the disk and takes it away.
 fn written(folder: &Path) -> std::io::Result<()> {
     let path = folder.join(format!(".doctor-{}", std::process::id()));
-    let result = fs::write(&path, [0x5a; 4096]).and_then(|()| fs::File::open(&path)?.sync_all());
+    // Never through a link that somebody has put there for root to follow.
+    let page = fs::OpenOptions::new().write(true).create_new(true).open(&path);
+    let result = page.and_then(|mut page| page.write_all(&[0x5a; 4096]).and_then(|()| page.sync_all()));
     let removed = fs::remove_file(&path);
     result.and(removed)
 }

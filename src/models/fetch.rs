@@ -1,9 +1,12 @@
 //! Downloads into a file, going on from where an earlier attempt ended: models, and whatever else a module of a higher floor gets.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::OFlags;
 
 use crate::base::secret::Secret;
 use crate::link::http::{Client, Config, HttpError, Request, Response, Url};
@@ -141,7 +144,7 @@ impl Fetcher {
         let rest = response.header("content-length").and_then(|text| text.parse::<u64>().ok());
         let total = rest.map(|rest| start.saturating_add(rest)).or_else(|| range_total(&response));
         self.check_length(start, total, expected, part)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(part);
+        let file = plain().write(true).create(true).truncate(false).open(part);
         let mut file = file.map_err(FetchError::file("write", part))?;
         file.set_len(start)
             .and_then(|()| file.seek(SeekFrom::Start(start)))
@@ -260,9 +263,16 @@ fn length(part: &Path) -> u64 {
     super::record::plain_len(part).unwrap_or(0)
 }
 
+/// Opens files that are no links: whoever may write into the folder must not have others write elsewhere.
+fn plain() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options
+}
+
 /// Throws away what was there, and keeps the file.
 fn empty(part: &Path) -> Result<(), FetchError> {
-    match OpenOptions::new().write(true).open(part).and_then(|file| file.set_len(0)) {
+    match plain().write(true).open(part).and_then(|file| file.set_len(0)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FetchError::file("write", part)(error)),
         _ => Ok(()),
     }
@@ -290,13 +300,21 @@ impl TagFile {
     }
 
     fn read(&self) -> Option<String> {
-        fs::read_to_string(&self.0).ok().filter(|tag| !tag.is_empty() && tag.len() <= Self::CHARS_MAX)
+        let mut tag = String::new();
+        let file = plain().read(true).open(&self.0).ok()?;
+        file.take(Self::CHARS_MAX as u64 + 1).read_to_string(&mut tag).ok()?;
+        Some(tag).filter(|tag| !tag.is_empty() && tag.len() <= Self::CHARS_MAX)
     }
 
     /// Weak tags do not hold for single bytes.
     fn write(&self, tag: Option<&str>) {
         let _ = match tag.filter(|tag| !tag.starts_with("W/") && tag.len() <= Self::CHARS_MAX) {
-            Some(tag) => fs::write(&self.0, tag),
+            Some(tag) => plain()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&self.0)
+                .and_then(|mut file| file.write_all(tag.as_bytes())),
             None => fs::remove_file(&self.0),
         };
     }

@@ -331,6 +331,25 @@ fn the_mark_of_a_new_file_never_stands_beside_the_beginning_of_an_old_one() {
     assert_eq!(fs::metadata(&part).expect("a file").len(), 0);
 }
 
+/// A download may run with more rights than whoever owns the folder.
+#[test]
+fn nothing_is_written_through_a_link() {
+    let home = tempfile::tempdir().expect("a folder");
+    let server = Server::start(Box::new(|_, _| answer("200 OK", "etag: \"x\"\r\ncontent-length: 5\r\n", b"stuff")));
+    let expected = Expected { bytes: None, bytes_max: u64::MAX, is_checked: false };
+    let precious = home.path().join("precious");
+    fs::write(&precious, "keys").expect("written");
+    let get = |part: &Path| Fetcher::new(Patience::default()).get(&server.address, part, expected, &mut |_, _| true);
+    let part = home.path().join("a.part");
+    std::os::unix::fs::symlink(&precious, &part).expect("a link");
+    assert!(matches!(get(&part), Err(FetchError::File { .. })));
+    let part = home.path().join("b.part");
+    std::os::unix::fs::symlink(&precious, home.path().join("b.part.etag")).expect("a link");
+    get(&part).expect("the mark is not needed");
+    assert_eq!(fs::read_to_string(&part).expect("a file"), "stuff");
+    assert_eq!(fs::read_to_string(&precious).expect("a file"), "keys");
+}
+
 #[test]
 fn sticks_are_found_when_no_network_is_and_bad_ones_are_passed_over() {
     let home = tempfile::tempdir().expect("a folder");

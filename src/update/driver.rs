@@ -240,17 +240,21 @@ fn take_over(from: &Path, to: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     fs::rename(from, to)?;
+    // It may have become a link between the two; nothing but a file of root's stays.
+    own(to).inspect_err(|_| drop(fs::remove_file(to)))?;
+    File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+fn own(path: &Path) -> io::Result<()> {
     let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(to)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
     let facts = file.metadata()?;
     if !facts.is_file() || facts.nlink() != 1 {
-        let _ = fs::remove_file(to);
         return Err(io::ErrorKind::InvalidInput.into());
     }
     if rustix::process::geteuid().is_root() {
         fchown(&file, Some(0), Some(0))?;
     }
     file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.sync_all()?;
-    File::open(to.parent().unwrap_or(Path::new("/")))?.sync_all()
+    file.sync_all()
 }

@@ -58,6 +58,11 @@ pub enum UpdateError {
     Words { program: String },
     #[error("could not copy the database before the update: {why}")]
     Backup { why: String },
+    #[error(
+        "{} belongs to root, who does nothing with what strangers send; give that folder to the user that runs the gateway",
+        home.display()
+    )]
+    NoUser { home: PathBuf },
     /// What a part of the work that ran under another user has said.
     #[error("{0}")]
     Told(String),

@@ -1,11 +1,13 @@
 //! Bringing a bundle here: from a file, a stick, a web server or another hub.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use crate::base::id::to_hex;
@@ -82,7 +84,7 @@ fn download(it: &Fetching, source: &str, part: &Path, tell: Tell<'_>) -> Result<
 }
 
 fn have(part: &Path) -> u64 {
-    fs::metadata(part).map_or(0, |file| file.len())
+    fs::symlink_metadata(part).map_or(0, |file| file.len())
 }
 
 /// Which update `source` offers for this board. A file or a bundle's own address say so only when it is here.
@@ -151,7 +153,7 @@ fn copy(from: &Path, to: &Path, tell: Tell<'_>) -> Result<(), UpdateError> {
     // What is there of an earlier attempt is overwritten.
     check_room(folder, total.saturating_sub(have(to)))?;
     let copied = (|| -> io::Result<u64> {
-        let (mut source, mut target) = (File::open(from)?, File::create(to)?);
+        let (mut source, mut target) = (File::open(from)?, create(to)?);
         let (mut piece, mut bytes) = (vec![0; PIECE_BYTES], 0);
         loop {
             let count = source.read(&mut piece)?;
@@ -171,6 +173,12 @@ fn copy(from: &Path, to: &Path, tell: Tell<'_>) -> Result<(), UpdateError> {
         }
         _ => UpdateError::File { attempt: "copy", path: from.to_owned(), source },
     })
+}
+
+/// A file that is no link, empty.
+fn create(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)
 }
 
 /// Refuses before the first byte what has no room.
@@ -219,6 +227,24 @@ mod tests {
             let _ = door.read(&mut [0; 4096]);
             let _ = write!(door, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         });
+    }
+
+    #[test]
+    fn a_bundle_is_never_written_through_a_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, precious) = (folder.path().join("new.raucb"), folder.path().join("precious"));
+        let mut bundle = b"hsqs".to_vec();
+        bundle.extend([0x30, 1]);
+        bundle.extend(2_u64.to_be_bytes());
+        fs::write(&source, bundle).expect("written");
+        fs::write(&precious, "keys").expect("written");
+        let order = Order { source: source.display().to_string(), ..Order::default() };
+        let it = fetching(&folder.path().join("incoming"));
+        fs::create_dir(&it.folder).expect("made");
+        std::os::unix::fs::symlink(&precious, part(&it.folder, &order.source)).expect("a link");
+        let said = bring(&it, &order, &mut |_, _| {}).expect_err("a link").to_string();
+        assert!(said.contains("could not copy"), "{said}");
+        assert_eq!(fs::read_to_string(&precious).expect("a file"), "keys");
     }
 
     #[test]

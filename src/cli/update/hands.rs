@@ -1,5 +1,6 @@
 //! The hands of a driver: root does nothing with what strangers send, it starts this program again as the house's own user.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -10,18 +11,28 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::base::error::chain;
-use crate::cli::update::{backup_file, fetching, health};
+use crate::cli::update::{backup_file, fetching, health, test_root};
 use crate::config::Loaded;
 use crate::update::{Fetching, Hands, Order, Places, UpdateError, bring};
 
 /// Of one line that a part of the work says; more ends it.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
 
+/// Who does the house's part of the work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Doer {
+    /// This process, which has no more rights than the house.
+    Itself,
+    /// User and group of the house.
+    User(u32, u32),
+    /// The house is root's, or nobody knows whose.
+    Nobody,
+}
+
 pub(super) struct HouseHands<'a> {
     loaded: &'a Loaded,
     places: &'a Places,
-    /// The house's user and group, where that is somebody else.
-    user: Option<(u32, u32)>,
+    doer: Doer,
     /// Root named the file itself, so it may be one that only root can read.
     trusts_files: bool,
     /// How long a server that cannot be reached is waited for.
@@ -32,10 +43,8 @@ pub(super) struct HouseHands<'a> {
 
 impl<'a> HouseHands<'a> {
     pub fn new(loaded: &'a Loaded, places: &'a Places) -> Self {
-        let owner = std::fs::metadata(&loaded.config.paths.state_dir).map(|folder| (folder.uid(), folder.gid()));
-        let is_root = rustix::process::geteuid().is_root();
-        let user = owner.ok().filter(|(user, _)| is_root && *user != 0);
-        Self { loaded, places, user, trusts_files: false, network_wait: Duration::ZERO, has_embedded: false }
+        let doer = doer(&loaded.config.paths.home, may_be_itself(loaded));
+        Self { loaded, places, doer, trusts_files: false, network_wait: Duration::ZERO, has_embedded: false }
     }
 
     pub fn trusting_files(self) -> Self {
@@ -86,6 +95,10 @@ impl<'a> HouseHands<'a> {
         }
     }
 
+    fn nobody(&self) -> UpdateError {
+        UpdateError::NoUser { home: self.loaded.config.paths.home.clone() }
+    }
+
     fn fetching(&self, folder: &Path, source: &str) -> Result<Fetching, UpdateError> {
         let fetching = fetching(self.loaded, self.places, source);
         let fetching = fetching.map_err(|failure| UpdateError::Told(chain(&failure)))?;
@@ -95,36 +108,41 @@ impl<'a> HouseHands<'a> {
 
 impl Hands for HouseHands<'_> {
     fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), UpdateError> {
-        match self.user {
-            Some(user) if order.is_url() || !self.trusts_files => {
+        match self.doer {
+            Doer::User(user, group) if order.is_url() || !self.trusts_files => {
                 let mut each = |said: &Value| {
                     if let Some(bytes) = said["bytes"].as_u64() {
                         tell(bytes, said["total"].as_u64());
                     }
                 };
                 let wait_s = self.network_wait.as_secs().to_string();
-                self.part(user, &["fetch", "--network-wait-s", &wait_s], &json!(order), &mut each).map(drop)
+                self.part((user, group), &["fetch", "--network-wait-s", &wait_s], &json!(order), &mut each).map(drop)
             }
-            Some(_) => bring(&self.fetching(&self.places.store, &order.source)?, order, tell),
-            None => bring(&self.fetching(&self.places.incoming, &order.source)?, order, tell),
+            Doer::User(..) => bring(&self.fetching(&self.places.store, &order.source)?, order, tell),
+            Doer::Itself => bring(&self.fetching(&self.places.incoming, &order.source)?, order, tell),
+            Doer::Nobody => Err(self.nobody()),
         }
     }
 
     fn back_up(&mut self) -> Result<Option<PathBuf>, UpdateError> {
-        let Some(user) = self.user else {
-            return super::part::back_up(&self.loaded.config.paths.database, &backup_file(self.loaded));
-        };
-        let said = self.part(user, &["back-up"], &Value::Null, &mut |_| {})?;
-        Ok(said["copy"].as_str().map(PathBuf::from))
+        match self.doer {
+            Doer::Itself => super::part::back_up(&self.loaded.config.paths.database, &backup_file(self.loaded)),
+            Doer::User(user, group) => {
+                let said = self.part((user, group), &["back-up"], &Value::Null, &mut |_| {})?;
+                Ok(said["copy"].as_str().map(PathBuf::from))
+            }
+            Doer::Nobody => Err(self.nobody()),
+        }
     }
 
     fn troubles(&mut self) -> Vec<String> {
         let embeds = if self.has_embedded { health::Embedding::Leave } else { health::Embedding::Try };
-        let troubles = match self.user {
-            None => health::troubles(self.loaded, embeds),
-            Some(user) => {
+        let troubles = match self.doer {
+            Doer::Itself => health::troubles(self.loaded, embeds),
+            Doer::Nobody => vec![chain(&self.nobody())],
+            Doer::User(user, group) => {
                 let input = json!({"embed": embeds == health::Embedding::Try});
-                match self.part(user, &["health"], &input, &mut |_| {}) {
+                match self.part((user, group), &["health"], &input, &mut |_| {}) {
                     Ok(said) => {
                         let troubles = said["troubles"].as_array().into_iter().flatten();
                         troubles.filter_map(Value::as_str).map(str::to_owned).collect()
@@ -135,5 +153,52 @@ impl Hands for HouseHands<'_> {
         };
         self.has_embedded |= troubles.is_empty();
         troubles
+    }
+}
+
+/// Root itself does the house's part in a test's own machine only.
+fn may_be_itself(loaded: &Loaded) -> bool {
+    !rustix::process::geteuid().is_root() || test_root(loaded).is_some()
+}
+
+/// Whose the house is says `home` itself and nothing inside of it: the house's user may put a link to root's folders there.
+fn doer(home: &Path, may_be_itself: bool) -> Doer {
+    let owner = fs::symlink_metadata(home).ok().filter(fs::Metadata::is_dir).map(|folder| (folder.uid(), folder.gid()));
+    match owner {
+        Some((user, group)) if rustix::process::geteuid().is_root() && user != 0 => Doer::User(user, group),
+        _ if may_be_itself => Doer::Itself,
+        _ => Doer::Nobody,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+
+    /// The house's user may move `.kafclaw` away and put a link to a folder of root's in its place.
+    #[test]
+    fn root_is_never_the_houses_user_whatever_the_house_holds() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().join("home");
+        fs::create_dir(&home).expect("made");
+        symlink("/dev/shm", home.join(".kafclaw")).expect("a link");
+        // Only root can give a folder away.
+        if !rustix::process::geteuid().is_root() {
+            assert_eq!(doer(&home, true), Doer::Itself);
+            return;
+        }
+        assert_eq!(doer(&home, false), Doer::Nobody);
+        assert_eq!(doer(&home, true), Doer::Itself);
+        chown(&home, Some(65534), Some(65533)).expect("given away");
+        for may_be_itself in [false, true] {
+            assert_eq!(doer(&home, may_be_itself), Doer::User(65534, 65533));
+        }
+        let link = folder.path().join("link");
+        symlink(&home, &link).expect("a link");
+        for home in [link, folder.path().join("absent")] {
+            assert_eq!(doer(&home, false), Doer::Nobody);
+        }
     }
 }
