@@ -19,7 +19,7 @@ pub use report::{Finding, Report, Verdict};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Clock;
 use crate::update::Places;
 
 /// What is to be looked at.
@@ -77,11 +77,6 @@ pub enum Gateway {
     Stopped,
     /// Something is there and is no use, with the reason.
     Troubled(String),
-}
-
-/// Whether the clock can be right.
-pub fn clock(state_dir: &std::path::Path, now: Timestamp) -> Finding {
-    Machine::default().clock(state_dir, now)
 }
 
 /// Whether the model that came with the program computes here; skipped where it or its runtime is not.

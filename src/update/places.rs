@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
+use crate::base::clock::Timestamp;
 use crate::update::counters;
 use crate::update::port::Here;
 
@@ -21,6 +23,8 @@ pub struct Places {
     /// Who this system is (`os-release(5)`).
     pub os_release: PathBuf,
     pub cmdline: PathBuf,
+    /// Dated to the day the system was built.
+    pub clock_epoch: PathBuf,
     /// GRUB's counters.
     pub grubenv: PathBuf,
 }
@@ -37,6 +41,7 @@ impl Places {
             rauc_config: at("etc/rauc/system.conf"),
             os_release: at("etc/os-release"),
             cmdline: at("proc/cmdline"),
+            clock_epoch: at("usr/lib/clock-epoch"),
             grubenv: at("efi/EFI/BOOT/grubenv"),
         }
     }
@@ -91,6 +96,12 @@ impl Places {
     pub fn version(&self) -> String {
         let text = fs::read_to_string(&self.os_release).unwrap_or_default();
         value(&text, "IMAGE_VERSION").unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
+    }
+
+    /// When the system that runs was built; none where it does not say.
+    pub fn built_at(&self) -> Option<Timestamp> {
+        let built = fs::metadata(&self.clock_epoch).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(built.as_millis()).ok().map(Timestamp::from_millis)
     }
 
     /// Boot name of the slot that runs, as the boot loader told the kernel.

@@ -264,6 +264,39 @@ fn a_system_that_refuses_the_configuration_is_left_and_the_mistake_is_told() {
     assert!(machine.refused(&["check", "http://127.0.0.1:9"]).contains("mqtt.confirmTimeout"));
 }
 
+/// Both slots look at the same state, so nothing in it may decide which of them is good.
+#[test]
+fn a_clock_is_judged_by_the_systems_own_day_and_by_nothing_that_both_slots_share() {
+    let machine = Machine::new();
+    let mut gateway = machine.plan.start();
+    machine.done(&["install", &machine.bundle("new.raucb", "kafclaw-test", "0.3.0"), "--restart"]);
+    machine.calls();
+    machine.restart_into("B", &mut gateway);
+    let _gateway = gateway.start_again();
+    let dated = |path: &Path, days: u64| {
+        let file = fs::File::options().append(true).create(true).open(path).expect("a file");
+        let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(days * 24 * 3600);
+        file.set_modified(time).expect("dated");
+    };
+    // One wrong answer from the network, long ago, and everything that was written then is of the future.
+    dated(&machine.plan.state().join("written-when-the-clock-was-wrong"), 40_000);
+    dated(&machine.put("usr/lib/clock-epoch", ""), 20_000);
+    machine.done(&["confirm"]);
+    assert_eq!(machine.calls(), ["rauc status mark-good"]);
+
+    let machine = Machine::new();
+    let mut gateway = machine.plan.start();
+    machine.done(&["install", &machine.bundle("new.raucb", "kafclaw-test", "0.3.0"), "--restart"]);
+    machine.calls();
+    machine.restart_into("B", &mut gateway);
+    let _gateway = gateway.start_again();
+    dated(&machine.put("usr/lib/clock-epoch", ""), 40_000);
+    machine.done(&["confirm"]);
+    assert_eq!(machine.calls(), ["rauc status mark-bad", "systemctl --no-block reboot"]);
+    let reason = machine.status()["reason"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("clock: ") && reason.contains("before this system was built"), "{reason}");
+}
+
 #[test]
 fn every_refusal_is_a_sentence_that_says_what_to_do() {
     let machine = Machine::new();
