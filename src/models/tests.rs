@@ -9,6 +9,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::archive::tests::{tgz_of, zip_of};
+use super::record::plain_len;
 use super::*;
 
 /// What a request asked for.
@@ -324,11 +325,50 @@ fn the_mark_of_a_new_file_never_stands_beside_the_beginning_of_an_old_one() {
     let part = home.path().join("model.part");
     fs::write(&part, [9; 5_000]).expect("written");
     fs::write(home.path().join("model.part.etag"), "\"old\"").expect("written");
-    let expected = Expected { bytes: None, bytes_max: u64::MAX, is_checked: false };
+    let expected = Expected { bytes: None, bytes_max: u64::MAX, spare_bytes: 0, is_checked: false };
     let got = Fetcher::new(Patience::default()).get(&server.address, &part, expected, &mut |_, _| true);
     assert!(matches!(got, Err(FetchError::DiskFull { .. })), "{got:?}");
     assert_eq!(server.asked()[0].from, Some(5_000));
     assert_eq!(fs::metadata(&part).expect("a file").len(), 0);
+}
+
+/// A server that does not say how long its answer is, and does not end it.
+fn endless_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            read_request(&stream);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+            while stream.write_all(&[7; 65_536]).is_ok() {}
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_that_never_ends_leaves_the_house_its_room() {
+    let home = tempfile::tempdir().expect("a folder");
+    let address = endless_server();
+    let part = home.path().join("model.part");
+    for room in [0, 4 << 20] {
+        // Other programs take and give room meanwhile: how much is written before it is noticed is not looked at.
+        let spare_bytes = if room == 0 { u64::MAX } else { free_bytes(home.path()).saturating_sub(room) };
+        let expected = Expected { bytes: None, bytes_max: u64::MAX, spare_bytes, is_checked: false };
+        let got = Fetcher::new(Patience::default()).get(&address, &part, expected, &mut |_, _| true);
+        assert!(matches!(got, Err(FetchError::DiskFull { rest: None })), "{got:?}");
+    }
+}
+
+#[test]
+fn what_would_take_the_houses_room_is_not_begun() {
+    let home = tempfile::tempdir().expect("a folder");
+    let server = Server::start(Box::new(|_, _| whole(b"stuff")));
+    let part = home.path().join("model.part");
+    let expected = Expected { bytes: None, bytes_max: u64::MAX, spare_bytes: u64::MAX, is_checked: false };
+    let got = Fetcher::new(Patience::default()).get(&server.address, &part, expected, &mut |_, _| true);
+    assert!(matches!(got, Err(FetchError::DiskFull { rest: Some(5) })), "{got:?}");
+    assert_eq!(plain_len(&part), None);
 }
 
 /// A download may run with more rights than whoever owns the folder.
@@ -336,7 +376,7 @@ fn the_mark_of_a_new_file_never_stands_beside_the_beginning_of_an_old_one() {
 fn nothing_is_written_through_a_link() {
     let home = tempfile::tempdir().expect("a folder");
     let server = Server::start(Box::new(|_, _| answer("200 OK", "etag: \"x\"\r\ncontent-length: 5\r\n", b"stuff")));
-    let expected = Expected { bytes: None, bytes_max: u64::MAX, is_checked: false };
+    let expected = Expected { bytes: None, bytes_max: u64::MAX, spare_bytes: 0, is_checked: false };
     let precious = home.path().join("precious");
     fs::write(&precious, "keys").expect("written");
     let get = |part: &Path| Fetcher::new(Patience::default()).get(&server.address, part, expected, &mut |_, _| true);

@@ -32,7 +32,7 @@ const PART_PREFIX: &str = "part-";
 pub type Tell<'a> = &'a mut dyn FnMut(u64, Option<u64>);
 
 /// How and for whom.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fetching {
     /// Where bundles wait on their way.
     pub folder: PathBuf,
@@ -43,6 +43,21 @@ pub struct Fetching {
     pub patience: Patience,
     /// How long a server that cannot be reached is waited for.
     pub network_wait: Duration,
+    /// What stays free on the disk beside the bundle.
+    pub spare_mib: u64,
+}
+
+impl Default for Fetching {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::new(),
+            compatible: String::new(),
+            token: None,
+            patience: Patience::default(),
+            network_wait: Duration::ZERO,
+            spare_mib: SPARE_MIB,
+        }
+    }
 }
 
 /// Where the bundle from `source` waits in `folder`: each source has its own, so that beginnings are not mixed up.
@@ -75,12 +90,19 @@ pub fn bring(it: &Fetching, order: &Order, tell: Tell<'_>) -> Result<(), UpdateE
 fn download(it: &Fetching, source: &str, part: &Path, tell: Tell<'_>) -> Result<(), UpdateError> {
     let (url, bytes) = resolve(it, source)?;
     bytes.map_or(Ok(()), |bytes| check_room(&it.folder, bytes.saturating_sub(have(part))))?;
-    let expected = Expected { bytes, bytes_max: BUNDLE_BYTES_MAX, is_checked: true };
+    let spare_bytes = it.spare_mib.saturating_mul(MIB);
+    let expected = Expected { bytes, bytes_max: BUNDLE_BYTES_MAX, spare_bytes, is_checked: true };
     let got = fetcher(it).get(&url, part, expected, &mut |bytes, total| {
         tell(bytes, total);
         true
     });
-    got.map_err(|source| failed(it, &url, source))
+    got.map_err(|source| {
+        // One that is as long as the disk allows would be gone on from for ever, and the disk stay full.
+        if matches!(source, FetchError::DiskFull { rest: None }) {
+            let _ = fs::remove_file(part);
+        }
+        failed(it, &url, source)
+    })
 }
 
 fn have(part: &Path) -> u64 {
@@ -256,6 +278,27 @@ mod tests {
         assert!(known.contains("364 MiB are needed") && known.contains("make room"), "{known}");
         let unknown = said(None);
         assert!(unknown.contains("does not say how long it is") && unknown.contains("make room"), "{unknown}");
+    }
+
+    /// As far as the disk goes; and it does not stay full of it.
+    #[test]
+    fn a_server_that_never_ends_fills_no_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let source = format!("http://{}/new.raucb", listener.local_addr().expect("an address"));
+        thread::spawn(move || {
+            let (mut door, _) = listener.accept().expect("somebody");
+            let _ = door.read(&mut [0; 4096]);
+            let _ = door.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+            while door.write_all(&[7; 65_536]).is_ok() {}
+        });
+        // Other programs take and give room meanwhile: how much is written before it is noticed is not looked at.
+        let spare_mib = models::free_bytes(folder.path()) / MIB - 4;
+        let it = Fetching { spare_mib, ..fetching(folder.path()) };
+        let order = Order { source, ..Order::default() };
+        let said = bring(&it, &order, &mut |_, _| {}).expect_err("no room").to_string();
+        assert!(said.contains("does not say how long it is"), "{said}");
+        assert_eq!(have(&part(folder.path(), &order.source)), 0);
     }
 
     #[test]
