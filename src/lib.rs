@@ -121,6 +121,10 @@
 //! 37. *2026-11-22.* Whether Whisper may hear less than thirty seconds of a short recording is tried on each model in its house
 //!     (`whisper::trial`), not assumed: nobody trained it for that, and in the one model that could be measured words went wrong twenty
 //!     times as often.
+//! 38. *2026-11-22.* A system that was well before is not left for trouble, which most likely lies in what both systems share (the
+//!     configuration, the disk), and the first look that finds it well proves it anew: a home whose power comes and goes keeps its
+//!     newer system and its data. The boot loader's counting covers one that does not come up at all. *Otherwise if* trouble can be
+//!     told to be the slot's own.
 
 #![deny(unsafe_code)]
 

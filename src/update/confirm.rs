@@ -9,12 +9,14 @@ use crate::update::keep::{self, Lasting};
 use crate::update::ledger::{Ledger, Phase};
 use crate::update::machine::{Fact, Step};
 use crate::update::places::Places;
-use crate::update::port::{Hands, Slots};
+use crate::update::port::{Hands, Slots, Standing};
 use crate::update::watch::{Limits, Look, Verdict, Watch};
 
 /// How long proving may take, and how often it is looked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Times {
+    /// Health that a system must show which has not proved itself yet. One that has is proved anew by the first look that finds it
+    /// well: a home whose power comes and goes must not lose it by short starts.
     pub steady: Duration,
     pub patience: Duration,
     pub pause: Duration,
@@ -47,11 +49,13 @@ impl Confirmation<'_> {
             let why = ledger.reason.clone().unwrap_or_default();
             (self.tell)(&format!("The machine is back in slot {}: {why}", self.places.here().slot));
         }
-        let limits = Limits { steady: self.times.steady, patience: self.times.patience };
+        let was_proved = ledger.has_proved(&self.places.slot());
+        let steady = if was_proved { Duration::ZERO } else { self.times.steady };
+        let limits = Limits { steady, patience: self.times.patience };
         let mut watch = Watch::new(limits, Duration::ZERO);
         loop {
             let troubles = self.hands.troubles();
-            let other_may_do_better = !troubles.is_empty() && self.places.here().is_other_usable;
+            let other_may_do_better = !troubles.is_empty() && self.places.here().other == Standing::Ready;
             match watch.next(&Look { at: started.elapsed(), troubles, other_may_do_better }) {
                 Verdict::LookAgain => {}
                 Verdict::Troubled(why) => {
@@ -68,25 +72,34 @@ impl Confirmation<'_> {
                     Err(error) => (self.tell)(&format!("Well, but it could not be noted: {}", chain(&error))),
                 },
                 Verdict::Despaired(why) => {
-                    (self.tell)(&format!("This slot is {why}. Starting anew."));
-                    return self.give_up(why);
+                    if let Some(ledger) = self.give_up(why)? {
+                        return Ok(ledger);
+                    }
                 }
             }
             std::thread::sleep(self.times.pause);
         }
     }
 
-    fn give_up(&mut self, why: String) -> Result<Ledger, UpdateError> {
-        // A ledger that cannot be written must not keep a sick system running.
-        let noted = self.note(Fact::Despaired(why));
-        if matches!(noted, Ok((_, Step::Abandon))) {
+    /// Starts the machine anew, unless there is a reason to stay.
+    fn give_up(&mut self, why: String) -> Result<Option<Ledger>, UpdateError> {
+        let fact = Fact::Despaired(why.clone(), self.places.here());
+        // Asked of a copy first: a ledger that cannot be written must not keep a sick system running.
+        let step = keep::read_ledger(&self.places.ledger).next(fact.clone(), self.clock.now());
+        if step == Step::Watch {
+            (self.tell)(&format!("This slot is {why}. It was well before, and stays."));
+            return Ok(None);
+        }
+        (self.tell)(&format!("This slot is {why}. Starting anew."));
+        let noted = self.note(fact);
+        if step == Step::Abandon {
             // The boot loader's own counting comes to the same, two starts later.
             if let Err(error) = self.slots.mark_bad() {
                 (self.tell)(&format!("This slot could not be given up: {}", chain(&error)));
             }
         }
         self.slots.restart()?;
-        noted.map(|(ledger, _)| ledger)
+        noted.map(|(ledger, _)| Some(ledger))
     }
 
     fn note(&self, fact: Fact) -> Result<(Ledger, Step), UpdateError> {

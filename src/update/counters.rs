@@ -2,26 +2,28 @@
 
 use std::path::Path;
 
+use crate::update::port::Standing;
+
 const HEADER: &str = "# GRUB Environment Block";
 /// GRUB's blocks have this size.
 const BLOCK_BYTES: u64 = 1024;
 /// Starts that prove nothing, after which the boot loader leaves a slot.
 const TRIES_MAX: &str = "3";
 
-/// Whether the boot loader would start `slot`: it may, and has not failed as often as it may already. A block that cannot be read
-/// says no: there is nowhere to go that is known to be better.
-pub(super) fn may_start(grubenv: &Path, slot: &str) -> bool {
+/// How the boot loader stands to `slot`. A block that cannot be read bars it: there is nowhere to go that is known to be better.
+pub(super) fn standing(grubenv: &Path, slot: &str) -> Standing {
     use std::io::Read as _;
     let mut text = String::new();
     let read = std::fs::File::open(grubenv).and_then(|file| file.take(BLOCK_BYTES).read_to_string(&mut text));
-    read.is_ok() && judge(&text, slot)
+    if read.is_ok() { judge(&text, slot) } else { Standing::Barred }
 }
 
-fn judge(block: &str, slot: &str) -> bool {
+fn judge(block: &str, slot: &str) -> Standing {
     let value = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    block.starts_with(HEADER)
-        && value(&format!("{slot}_OK")) == Some("1")
-        && value(&format!("{slot}_TRY")) != Some(TRIES_MAX)
+    if !block.starts_with(HEADER) || value(&format!("{slot}_OK")) != Some("1") {
+        return Standing::Barred;
+    }
+    if value(&format!("{slot}_TRY")) == Some(TRIES_MAX) { Standing::Spent } else { Standing::Ready }
 }
 
 #[cfg(test)]
@@ -33,10 +35,14 @@ mod tests {
         let block = |ok: &str, tries: &str| {
             format!("# GRUB Environment Block\nORDER=A B\nA_OK=1\nB_OK={ok}\nB_TRY={tries}\n####")
         };
-        assert!(judge(&block("1", "0"), "B") && judge(&block("1", "2"), "B"));
-        assert!(!judge(&block("1", "3"), "B") && !judge(&block("0", "0"), "B"));
-        assert!(!judge("B_OK=1\nB_TRY=0", "B") && !judge("", "B"));
-        assert!(!may_start(Path::new("/nonexistent"), "B"));
+        let check = |block: &str, expected| assert_eq!(judge(block, "B"), expected, "{block}");
+        check(&block("1", "0"), Standing::Ready);
+        check(&block("1", "2"), Standing::Ready);
+        check(&block("1", "3"), Standing::Spent);
+        check(&block("0", "0"), Standing::Barred);
+        check("B_OK=1\nB_TRY=0", Standing::Barred);
+        check("", Standing::Barred);
+        assert_eq!(standing(Path::new("/nonexistent"), "B"), Standing::Barred);
     }
 
     proptest::proptest! {

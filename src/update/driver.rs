@@ -17,7 +17,7 @@ use crate::update::keep::{self, Lasting, Request};
 use crate::update::ledger::{Ledger, Order, Phase};
 use crate::update::machine::{Fact, Step};
 use crate::update::places::Places;
-use crate::update::port::{Hands, Slots};
+use crate::update::port::{Hands, Slots, Standing};
 
 /// Bytes between two words about a download whose length nobody knows.
 const WORD_BYTES: u64 = 4 * 1024 * 1024;
@@ -54,10 +54,11 @@ struct Held {
 impl Driver<'_> {
     /// Installs what `order` names; returns when it waits for a restart, or why it does not.
     pub fn install(&mut self, order: Order) -> Result<Ledger, UpdateError> {
-        self.begin(|driver| {
+        self.begin(|driver, ledger| {
             let here = driver.places.here();
             // Writing over the only system that is known to be good, while the one that runs has not shown that it is.
-            if here.is_other_usable && !driver.places.proved().exists() {
+            let is_good = driver.places.proved().exists() || ledger.has_proved(&here.slot);
+            if here.other == Standing::Ready && !is_good {
                 return Err(UpdateError::Refused(Refusal::Proving));
             }
             Ok(Fact::Asked(order))
@@ -66,17 +67,17 @@ impl Driver<'_> {
 
     /// Goes on with what was under way when the power was cut.
     pub fn resume(&mut self) -> Result<Ledger, UpdateError> {
-        self.begin(|_| Ok(Fact::Resumed))
+        self.begin(|_, _| Ok(Fact::Resumed))
     }
 
     /// Starts the system that was installed.
     pub fn restart(&mut self) -> Result<Ledger, UpdateError> {
-        self.begin(|_| Ok(Fact::RestartAsked))
+        self.begin(|_, _| Ok(Fact::RestartAsked))
     }
 
     /// Goes to the system of the other slot, or takes back what waits for a restart.
     pub fn roll_back(&mut self) -> Result<Ledger, UpdateError> {
-        self.begin(|driver| Ok(Fact::RollbackAsked(driver.places.here())))
+        self.begin(|driver, _| Ok(Fact::RollbackAsked(driver.places.here())))
     }
 
     /// Does what the gateway asked for, if it did, else what was under way.
@@ -97,13 +98,16 @@ impl Driver<'_> {
         result
     }
 
-    fn begin(&mut self, fact: impl FnOnce(&Self) -> Result<Fact, UpdateError>) -> Result<Ledger, UpdateError> {
+    fn begin(
+        &mut self,
+        fact: impl FnOnce(&Self, &Ledger) -> Result<Fact, UpdateError>,
+    ) -> Result<Ledger, UpdateError> {
         if !self.places.has_slots() {
             return Err(UpdateError::Refused(Refusal::NoRauc));
         }
         let lock = keep::lock(&self.places.lock())?;
         let mut held = Held { ledger: keep::read_ledger(&self.places.ledger), _lock: lock };
-        let fact = fact(self)?;
+        let fact = fact(self, &held.ledger)?;
         let before = held.ledger.clone();
         let done = self.drive(&mut held, fact);
         let _ = fs::remove_file(self.places.progress());

@@ -58,6 +58,7 @@ pub(super) fn judge(bundle: &Bundle, here: &Here, order: &Order) -> Result<(), R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::update::port::Standing;
 
     #[test]
     fn each_no_has_its_reason() {
@@ -66,7 +67,7 @@ mod tests {
             version: "0.2.0".to_owned(),
             slot: "A".to_owned(),
             other_slot: "B".to_owned(),
-            is_other_usable: true,
+            other: Standing::Ready,
         };
         let check = |compatible: &str, version: &str, order: Order, expected: Result<(), &str>| {
             let bundle = Bundle { compatible: compatible.to_owned(), version: version.to_owned(), ..Bundle::default() };

@@ -33,6 +33,9 @@ pub struct Ledger {
     pub reason: Option<String>,
     /// The slot that proved itself last.
     pub proved_slot: String,
+    /// The slot that the machine is at home in; that it was left is told once. Blank in what older versions wrote: the one that
+    /// proved itself.
+    pub home_slot: String,
     pub changed_at: String,
     /// The newest first.
     pub past: Vec<Past>,
@@ -51,6 +54,7 @@ impl Default for Ledger {
             backup: None,
             reason: None,
             proved_slot: String::new(),
+            home_slot: String::new(),
             changed_at: String::new(),
             past: Vec::new(),
         }
@@ -204,6 +208,16 @@ impl Ledger {
             |past: &&Past| past.version == version || (past.version.is_empty() && past.outcome == Outcome::RolledBack);
         let last = self.past.iter().find(is_about);
         self.phase != Phase::Checking && last.is_none_or(|past| past.outcome == Outcome::Confirmed)
+    }
+
+    /// Whether the system in `slot` was well before: it need not show anew that it can be.
+    pub(super) fn has_proved(&self, slot: &str) -> bool {
+        self.phase != Phase::Confirming && !slot.is_empty() && self.proved_slot == slot
+    }
+
+    /// The slot that the machine is at home in; blank before any has proved itself.
+    pub(super) fn home(&self) -> &str {
+        if self.home_slot.is_empty() { &self.proved_slot } else { &self.home_slot }
     }
 
     pub(super) fn enter(&mut self, phase: Phase, now: Timestamp) {

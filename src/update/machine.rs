@@ -4,7 +4,7 @@
 use crate::base::clock::Timestamp;
 use crate::update::judge::{Refusal, judge};
 use crate::update::ledger::{Bundle, Ledger, Order, Outcome, Phase, short};
-use crate::update::port::Here;
+use crate::update::port::{Here, Standing};
 
 /// Something that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,8 +29,8 @@ pub enum Fact {
     Troubled(String),
     /// The system that runs has passed its health checks for long enough and is marked good.
     Proved(Here),
-    /// It has not within its deadline, and the other slot may do better.
-    Despaired(String),
+    /// It has not within its deadline, and the boot loader would start the other one.
+    Despaired(String, Here),
     RestartAsked,
     RollbackAsked(Here),
 }
@@ -65,6 +65,10 @@ impl Ledger {
             (Phase::Checking, Fact::Checked(bundle, here)) => self.checked(bundle, &here, now),
             (Phase::BackingUp, Fact::BackedUp(copy)) => {
                 self.backup = copy;
+                // What is written there now has proved nothing.
+                if self.proved_slot == self.to_slot {
+                    self.proved_slot.clear();
+                }
                 self.go(Phase::Installing, Step::Install, now)
             }
             (Phase::Installing, Fact::Installed) => {
@@ -81,18 +85,22 @@ impl Ledger {
                 Step::Watch
             }
             (_, Fact::Proved(here)) => {
-                self.proved_slot = here.slot;
+                self.proved_slot.clone_from(&here.slot);
+                self.home_slot = here.slot;
                 if self.phase == Phase::Confirming {
                     self.end(Outcome::Confirmed, None, now);
                 }
                 Step::Rest
             }
-            (Phase::Confirming, Fact::Despaired(why)) => {
+            (Phase::Confirming, Fact::Despaired(why, _)) => {
                 self.reason = Some(short(&why));
                 Step::Abandon
             }
-            // It has been good before: it may be good again after a start, and the boot loader counts.
-            (_, Fact::Despaired(why)) => {
+            // It was well before, and the other one shares its configuration and its disk: what troubles this one would trouble that
+            // one too. One that does not come up at all the boot loader leaves by its own counting.
+            (_, Fact::Despaired(_, here)) if self.has_proved(&here.slot) => Step::Watch,
+            // It may be good after a start, and the boot loader counts.
+            (_, Fact::Despaired(why, _)) => {
                 self.reason = Some(short(&why));
                 Step::Restart
             }
@@ -116,8 +124,8 @@ impl Ledger {
         if matches!(self.phase, Phase::Confirming | Phase::GoingBack) {
             return Step::Refuse(Refusal::Proving);
         }
-        let (past, proved_slot) = (std::mem::take(&mut self.past), std::mem::take(&mut self.proved_slot));
-        *self = Self { order: Some(order), past, proved_slot, ..Self::default() };
+        let Self { past, proved_slot, home_slot, .. } = std::mem::take(self);
+        *self = Self { order: Some(order), past, proved_slot, home_slot, ..Self::default() };
         self.go(Phase::Fetching, Step::Fetch, now)
     }
 
@@ -163,19 +171,20 @@ impl Ledger {
             }
             // A slot that may still be started was left by somebody's hand, not by the boot loader.
             Phase::Idle | Phase::Confirmed | Phase::RolledBack | Phase::Failed
-                if !self.proved_slot.is_empty() && self.proved_slot != here.slot && !here.is_other_usable =>
+                if !self.home().is_empty() && self.home() != here.slot && here.other != Standing::Ready =>
             {
                 let why = self.reason.take().filter(|_| self.phase == Phase::Confirmed);
-                let why = why.unwrap_or_else(|| "it did not start any more".to_owned());
-                let why = format!("the system in slot {} was left: {why}", self.proved_slot);
+                // Nobody knows whether it would have been well: the power may have been cut each time.
+                let why = why.unwrap_or_else(|| "no start of it lasted until it had shown that it is well".to_owned());
+                let why = format!("the system in slot {} was left: {why}", self.home());
                 self.bundle = None;
                 self.end(Outcome::RolledBack, Some(why), now);
             }
             _ => {}
         }
         // Whatever was left was told; it is not told again.
-        if self.phase != Phase::Confirming && !self.proved_slot.is_empty() {
-            self.proved_slot.clone_from(&here.slot);
+        if self.phase != Phase::Confirming && !self.home().is_empty() {
+            self.home_slot.clone_from(&here.slot);
         }
         Step::Watch
     }
@@ -188,7 +197,7 @@ impl Ledger {
             self.end(Outcome::RolledBack, Some("it was taken back before it was started".to_owned()), now);
             return Step::Stay;
         }
-        if here.other_slot.is_empty() || !here.is_other_usable {
+        if here.other_slot.is_empty() || here.other == Standing::Barred {
             return Step::Refuse(Refusal::NothingBefore);
         }
         self.from_slot.clone_from(&here.slot);

@@ -47,6 +47,6 @@ pub use keep::{Request, make_folder};
 pub use ledger::{Bundle, Ledger, Order, Outcome, Past, Phase};
 pub use machine::{Fact, Step};
 pub use places::Places;
-pub use port::{Hands, Here, Slots};
+pub use port::{Hands, Here, Slots, Standing};
 pub use rauc::Rauc;
 pub use version::Version;

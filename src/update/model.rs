@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::base::clock::Timestamp;
 use crate::update::ledger::{Bundle, Ledger, Order, Outcome, Phase};
 use crate::update::machine::{Fact, Step};
-use crate::update::port::Here;
+use crate::update::port::{Here, Standing};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000_000_000);
 const TRIES_MAX: u8 = 3;
@@ -36,9 +36,21 @@ enum Luck {
     Fails,
 }
 
+/// How long a start of the machine lasts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lasts {
+    /// The power is cut before anybody has looked at its health.
+    Blink,
+    /// As long as one look takes, which is less than what an update has to show.
+    Look,
+    Long,
+}
+
 struct World {
     /// On the disk.
     ledger: Ledger,
+    /// Something that both systems share is wrong: the configuration, the disk.
+    is_troubled: bool,
     slots: [Health; 2],
     allowed: [bool; 2],
     tries: [u8; 2],
@@ -52,6 +64,7 @@ impl World {
     fn new(coming: Health) -> Self {
         Self {
             ledger: Ledger::default(),
+            is_troubled: false,
             slots: [Health::Well, Health::Torn],
             allowed: [true, false],
             tries: [0; 2],
@@ -69,7 +82,11 @@ impl World {
             version: "0.1.0".to_owned(),
             slot: name(self.booted),
             other_slot: name(other),
-            is_other_usable: self.allowed[other] && self.tries[other] < TRIES_MAX,
+            other: match (self.allowed[other], self.tries[other]) {
+                (false, _) => Standing::Barred,
+                (true, TRIES_MAX) => Standing::Spent,
+                (true, _) => Standing::Ready,
+            },
         }
     }
 
@@ -94,22 +111,43 @@ impl World {
 
     /// From the start of the machine to the next step that is left to do.
     fn start(&mut self) -> Step {
-        self.boot();
         loop {
-            assert_eq!(self.ledger.next(Fact::Started(self.here()), NOW), Step::Watch);
-            if self.slots[self.booted] == Health::Well {
-                self.tries[self.booted] = 0;
-                self.allowed[self.booted] = true;
-                let here = self.here();
-                self.ledger.next(Fact::Proved(here), NOW);
-                return self.ledger.next(Fact::Resumed, NOW);
+            if let Some(step) = self.start_once(Lasts::Long) {
+                return step;
             }
-            assert!(self.here().is_other_usable, "a sick system with nowhere to go");
-            if self.ledger.next(Fact::Despaired("the doors are shut".to_owned()), NOW) == Step::Abandon {
-                self.allowed[self.booted] = false;
-            }
-            self.boot();
         }
+    }
+
+    /// As `Confirmation` does it. None when the machine starts anew.
+    fn start_once(&mut self, lasts: Lasts) -> Option<Step> {
+        self.boot();
+        if lasts == Lasts::Blink {
+            return None;
+        }
+        assert_eq!(self.ledger.next(Fact::Started(self.here()), NOW), Step::Watch);
+        let here = self.here();
+        if self.slots[self.booted] == Health::Well && !self.is_troubled {
+            if lasts == Lasts::Look && !self.ledger.has_proved(&here.slot) {
+                return None;
+            }
+            self.tries[self.booted] = 0;
+            self.allowed[self.booted] = true;
+            self.ledger.next(Fact::Proved(here), NOW);
+            return Some(self.ledger.next(Fact::Resumed, NOW));
+        }
+        if lasts == Lasts::Look {
+            return None;
+        }
+        if here.other != Standing::Ready {
+            assert!(self.is_troubled, "a sick system with nowhere to go");
+            return Some(Step::Rest);
+        }
+        match self.ledger.next(Fact::Despaired("the doors are shut".to_owned(), here), NOW) {
+            Step::Watch => return Some(Step::Rest),
+            Step::Abandon => self.allowed[self.booted] = false,
+            step => assert_eq!(step, Step::Restart),
+        }
+        None
     }
 
     /// What a step does to the machine; the fact that comes of it.
@@ -226,6 +264,51 @@ proptest! {
         world.run(order(true), &first);
         world.check();
     }
+}
+
+fn lasts() -> impl Strategy<Value = Lasts> {
+    prop_oneof![Just(Lasts::Blink), 2 => Just(Lasts::Look), Just(Lasts::Long)]
+}
+
+proptest! {
+    #[test]
+    fn a_system_that_was_well_keeps_its_home(starts in proptest::collection::vec((lasts(), any::<bool>()), 1..40)) {
+        let mut world = World::new(Health::Well);
+        world.run(order(true), &[]);
+        prop_assert_eq!((world.ledger.phase, world.booted), (Phase::Confirmed, 1));
+        let mut unproved = 0;
+        for (lasts, is_troubled) in starts {
+            world.is_troubled = is_troubled;
+            world.start_once(lasts);
+            if unproved == TRIES_MAX {
+                break;
+            }
+            prop_assert_eq!(world.booted, 1, "one look that finds it well is enough");
+            prop_assert_eq!(world.ledger.phase, Phase::Confirmed);
+            unproved = if lasts == Lasts::Blink || is_troubled { unproved + 1 } else { 0 };
+        }
+        world.is_troubled = false;
+        world.start();
+        world.check();
+        // Where the boot loader had to leave it, somebody may go back.
+        if world.booted == 0 {
+            prop_assert_eq!(world.ledger.phase, Phase::RolledBack);
+            let here = world.here();
+            world.run(Fact::RollbackAsked(here), &[]);
+            prop_assert_eq!(world.booted, 1);
+            world.check();
+        }
+    }
+}
+
+#[test]
+fn trouble_that_both_systems_share_changes_no_slot() {
+    let mut world = World::new(Health::Well);
+    world.run(order(true), &[]);
+    world.is_troubled = true;
+    let told = world.ledger.clone();
+    assert_eq!(world.start_once(Lasts::Long), Some(Step::Rest));
+    assert_eq!((world.booted, &world.ledger), (1, &told));
 }
 
 #[test]

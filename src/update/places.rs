@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::base::clock::Timestamp;
 use crate::update::counters;
-use crate::update::port::Here;
+use crate::update::port::{Here, Standing};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Places {
@@ -72,14 +72,14 @@ impl Places {
         self.run.join("proved")
     }
 
-    /// Where the machine stands. Whether the other slot is usable only root can tell; to others it is not.
+    /// Where the machine stands. How the boot loader stands to the other slot only root can tell; to others it is barred.
     pub fn here(&self) -> Here {
         let slot = self.slot();
         let config = fs::read_to_string(&self.rauc_config).unwrap_or_default();
         let is_slot = boot_names(&config).any(|name| name == slot);
         let other_slot = boot_names(&config).find(|name| is_slot && *name != slot).unwrap_or_default().to_owned();
-        let is_other_usable = !other_slot.is_empty() && counters::may_start(&self.grubenv, &other_slot);
-        Here { compatible: self.compatible(), version: self.version(), slot, other_slot, is_other_usable }
+        let other = if other_slot.is_empty() { Standing::Barred } else { counters::standing(&self.grubenv, &other_slot) };
+        Here { compatible: self.compatible(), version: self.version(), slot, other_slot, other }
     }
 
     pub fn has_slots(&self) -> bool {

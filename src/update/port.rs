@@ -16,8 +16,20 @@ pub struct Here {
     pub slot: String,
     /// Blank where there is none.
     pub other_slot: String,
-    /// The boot loader would start the other one.
-    pub is_other_usable: bool,
+    /// What the boot loader makes of the other one.
+    pub other: Standing,
+}
+
+/// How the boot loader stands to a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Standing {
+    /// It is not started: there is none, it is half written, or it was given up. Also when nobody can tell.
+    #[default]
+    Barred,
+    /// It was started as often as it may be without proving itself. Whoever chooses it gives it new tries.
+    Spent,
+    /// It is started as soon as the other one is left.
+    Ready,
 }
 
 /// The machine's two systems. Everything here may wait for a disk.

@@ -80,6 +80,8 @@ impl Slots for PretendSlots {
 struct PretendHands {
     fetching: Fetching,
     troubles: Vec<String>,
+    /// Looks after which the troubles are over; for ever where there are none.
+    looks_left: Option<u32>,
 }
 
 impl Hands for PretendHands {
@@ -92,6 +94,11 @@ impl Hands for PretendHands {
     }
 
     fn troubles(&mut self) -> Vec<String> {
+        match &mut self.looks_left {
+            Some(0) => return Vec::new(),
+            Some(looks) => *looks -= 1,
+            None => {}
+        }
         self.troubles.clone()
     }
 }
@@ -102,6 +109,8 @@ struct House {
     slots: PretendSlots,
     hands: PretendHands,
     told: Vec<Progress>,
+    /// What is in the journal.
+    said: Vec<String>,
 }
 
 impl House {
@@ -119,8 +128,8 @@ impl House {
         write(&places.os_release, "NAME=x\nIMAGE_VERSION=0.2.0\n");
         write(&places.proved(), "");
         let fetching = Fetching { folder: places.incoming.clone(), ..Fetching::default() };
-        let hands = PretendHands { fetching, troubles: Vec::new() };
-        let house = Self { folder, places, slots: PretendSlots::default(), hands, told: Vec::new() };
+        let hands = PretendHands { fetching, troubles: Vec::new(), looks_left: None };
+        let house = Self { folder, places, slots: PretendSlots::default(), hands, told: Vec::new(), said: Vec::new() };
         house.runs("A");
         house.counters("B_OK=1\nB_TRY=0");
         house
@@ -157,14 +166,18 @@ impl House {
     }
 
     fn confirm(&mut self) -> Result<Ledger, UpdateError> {
-        let times = Times { steady: Duration::ZERO, patience: Duration::ZERO, pause: Duration::from_millis(1) };
+        self.confirm_within(Times { steady: Duration::ZERO, patience: Duration::ZERO, pause: Duration::from_millis(1) })
+    }
+
+    fn confirm_within(&mut self, times: Times) -> Result<Ledger, UpdateError> {
+        let said = &mut self.said;
         let mut confirmation = Confirmation {
             places: &self.places,
             slots: &self.slots,
             hands: &mut self.hands,
             clock: &Clock::System,
             times,
-            tell: &mut |_| {},
+            tell: &mut |line| said.push(line.to_owned()),
         };
         confirmation.run()
     }
@@ -219,6 +232,23 @@ fn a_system_that_is_not_well_is_given_up_and_the_reason_survives() {
     assert!(house.ledger().reason.is_some_and(|reason| reason.contains("the doors do not answer")));
     assert!(house.places.bundle_facts().exists());
     assert_eq!(Desk::new(house.places.clone()).served(), None, "what came back here is nothing for others");
+}
+
+/// What both systems share troubles both: leaving the one that was well before would mend nothing.
+#[test]
+fn a_system_that_was_well_before_stays_in_trouble_and_is_proved_by_one_look() {
+    let mut house = House::new();
+    house.confirm().expect("proved for the first time");
+    assert_eq!(house.calls(), ["mark_good"]);
+    house.hands.troubles = vec!["the broker's address is wrong".to_owned()];
+    house.hands.looks_left = Some(3);
+    // A minute is not waited for: the test would not end.
+    let hour = Duration::from_secs(3600);
+    let times = Times { steady: hour, patience: Duration::ZERO, pause: Duration::from_millis(1) };
+    house.confirm_within(times).expect("well again");
+    assert_eq!(house.calls(), ["mark_good"]);
+    assert!(house.said.iter().any(|line| line.contains("It was well before, and stays.")), "{:?}", house.said);
+    assert_eq!((house.ledger().phase, house.ledger().reason), (Phase::Idle, None));
 }
 
 #[test]

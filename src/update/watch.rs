@@ -29,6 +29,7 @@ pub enum Verdict {
     /// As [`Verdict::LookAgain`]; these are new and worth writing down.
     Troubled(String),
     Proved,
+    /// Not well, and there is another one to go to. Whoever stays all the same goes on as if just started.
     Despaired(String),
     /// Not well, and there is nowhere else to go: go on as if just started.
     NowhereToGo(String),
@@ -58,11 +59,8 @@ impl Watch {
         let troubles = look.troubles.join("; ");
         if look.at.saturating_sub(self.from) >= self.limits.patience {
             let why = format!("not well within {} s: {troubles}", self.limits.patience.as_secs());
-            if look.other_may_do_better {
-                return Verdict::Despaired(why);
-            }
             self.from = look.at;
-            return Verdict::NowhereToGo(why);
+            return if look.other_may_do_better { Verdict::Despaired(why) } else { Verdict::NowhereToGo(why) };
         }
         if self.told == troubles {
             return Verdict::LookAgain;
@@ -106,7 +104,10 @@ mod tests {
         watch.next(&look(1, false, true));
         assert!(matches!(watch.next(&look(600, false, false)), Verdict::NowhereToGo(why) if why.contains("doors")));
         assert_eq!(watch.next(&look(601, false, true)), Verdict::LookAgain);
-        assert!(matches!(watch.next(&look(1200, false, true)), Verdict::Despaired(why) if why.contains("600 s")));
+        for at_s in [1200, 1800] {
+            assert!(matches!(watch.next(&look(at_s, false, true)), Verdict::Despaired(why) if why.contains("600 s")));
+            assert_eq!(watch.next(&look(at_s + 1, false, true)), Verdict::LookAgain);
+        }
     }
 
     proptest! {
