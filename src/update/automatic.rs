@@ -55,7 +55,8 @@ impl Automatic {
 
 /// Whether this machine installs `offer` by itself now.
 fn decide(it: &Automatic, ledger: &Ledger, running: &str, offer: &Offer, (now, minute): (Timestamp, u16)) -> bool {
-    let is_at_rest = matches!(ledger.phase, Phase::Idle | Phase::Confirmed | Phase::RolledBack | Phase::Failed);
+    // An update whose driver died is one that nobody works on: whoever is at work refuses the next one.
+    let is_at_rest = !matches!(ledger.phase, Phase::AwaitingRestart | Phase::Confirming | Phase::GoingBack);
     // What came back once would come back every night.
     let came_back = ledger.past.iter().any(|past| past.outcome == Outcome::RolledBack && past.version == offer.version);
     let (Some(window), Some(released_at)) = (it.window, offer.released_at) else { return false };
@@ -93,7 +94,7 @@ pub async fn run(
 
 async fn look_and_ask(it: &Automatic, desk: &Desk, (now, minute): (Timestamp, u16)) -> Result<(), UpdateError> {
     let offer = desk.check(it.fetching(desk, &it.source), it.source.clone(), now).await?;
-    if !decide(it, &desk.ledger(), &desk.places().version(), &offer, (now, minute)) {
+    if desk.is_at_work() || !decide(it, &desk.ledger(), &desk.places().version(), &offer, (now, minute)) {
         return Ok(());
     }
     tracing::info!("A newer version is there, and this is the time for it.");
@@ -135,6 +136,8 @@ mod tests {
         assert!(!decide(&it, &ledger, "0.3.0", &offer, at(2, 180)), "never back");
         let busy = Ledger { phase: Phase::AwaitingRestart, ..Ledger::default() };
         assert!(!decide(&it, &busy, "0.1.0", &offer, at(2, 180)));
+        let lost = Ledger { phase: Phase::Fetching, ..Ledger::default() };
+        assert!(decide(&it, &lost, "0.1.0", &offer, at(2, 180)), "its driver died");
         let past = Past { version: "0.2.0".to_owned(), outcome: Outcome::RolledBack, ..Past::default() };
         let burnt = Ledger { past: vec![past], ..Ledger::default() };
         assert!(!decide(&it, &burnt, "0.1.0", &offer, at(2, 180)), "it came back once");

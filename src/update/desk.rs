@@ -43,11 +43,19 @@ impl Desk {
         keep::read_ledger(&self.places.ledger)
     }
 
+    /// Whether a driver is at work. One that died, or whose power was cut, has left its phase behind and no more.
+    pub fn is_at_work(&self) -> bool {
+        self.ledger().phase.is_working() && keep::is_locked(&self.places.lock())
+    }
+
     /// Everything that a page or a script wants to know.
     pub fn view(&self) -> Value {
         let here = self.places.here();
         let ledger = self.ledger();
+        let at_work = self.is_at_work();
+        // What a driver that died said last is not how far it is; a refusal is said by one that has ended.
         let progress: Option<Progress> = keep::read_json(&self.places.progress());
+        let progress = progress.filter(|progress| at_work || progress.refused.is_some());
         let found = self.found.lock().expect("invariant: nobody panics while holding the offer").clone();
         let checked_at = found.as_ref().map(|(at, _)| *at);
         let (available, check_error) = match found {
@@ -63,6 +71,7 @@ impl Desk {
             "other_slot": here.other_slot,
             "proved": self.places.proved().exists(),
             "phase": ledger.phase,
+            "at_work": at_work,
             "changed_at": ledger.changed_at,
             "order": ledger.order,
             "bundle": ledger.bundle,
@@ -102,7 +111,7 @@ impl Desk {
         if !self.places.has_slots() {
             return Err(UpdateError::Refused(Refusal::NoRauc));
         }
-        if self.places.request().exists() || self.ledger().phase.is_working() {
+        if self.places.request().exists() || self.is_at_work() {
             return Err(UpdateError::Refused(Refusal::Busy));
         }
         if *request == Request::Restart

@@ -107,10 +107,20 @@ pub(super) fn lock(path: &Path) -> Result<File, UpdateError> {
     make_folder(folder, 0o755).map_err(UpdateError::file("make the folder of", path))?;
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path);
     let file = file.map_err(UpdateError::file("open", path))?;
+    // Whatever the umask is: the gateway asks whether somebody holds it.
+    file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(UpdateError::file("open", path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(UpdateError::Refused(Refusal::Busy)),
         Err(error) => Err(UpdateError::file("lock", path)(error.into())),
+    }
+}
+
+/// Whether a driver is at work, for who may only look. One that cannot be asked about counts as there.
+pub(super) fn is_locked(path: &Path) -> bool {
+    match File::open(path) {
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 
@@ -145,9 +155,12 @@ mod tests {
     fn one_driver_at_a_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run/lock");
+        assert!(!is_locked(&path));
         let first = lock(&path).expect("free");
         assert!(matches!(lock(&path), Err(UpdateError::Refused(Refusal::Busy))));
+        assert!(is_locked(&path));
         drop(first);
+        assert!(!is_locked(&path) && !is_locked(&path), "looking takes nothing");
         lock(&path).expect("free again");
     }
 

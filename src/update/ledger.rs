@@ -36,6 +36,8 @@ pub struct Ledger {
     /// The slot that the machine is at home in; that it was left is told once. Blank in what older versions wrote: the one that
     /// proved itself.
     pub home_slot: String,
+    /// The slot that may hold a system which was written and never started; a power cut or another order does not make that forgotten.
+    pub untried_slot: String,
     pub changed_at: String,
     /// The newest first.
     pub past: Vec<Past>,
@@ -55,6 +57,7 @@ impl Default for Ledger {
             reason: None,
             proved_slot: String::new(),
             home_slot: String::new(),
+            untried_slot: String::new(),
             changed_at: String::new(),
             past: Vec::new(),
         }
@@ -110,7 +113,7 @@ impl Phase {
         }
     }
 
-    /// A driver is at work, or would be if the power had not been cut.
+    /// A driver is at work, or would be if it had not died or the power had not been cut: whether there is one the lock says.
     pub const fn is_working(self) -> bool {
         matches!(self, Self::Fetching | Self::Checking | Self::BackingUp | Self::Installing)
     }

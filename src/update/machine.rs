@@ -66,6 +66,7 @@ impl Ledger {
             (Phase::BackingUp, Fact::BackedUp(copy)) => {
                 self.backup = copy;
                 // What is written there now has proved nothing.
+                self.untried_slot.clone_from(&self.to_slot);
                 if self.proved_slot == self.to_slot {
                     self.proved_slot.clear();
                 }
@@ -88,6 +89,9 @@ impl Ledger {
                 self.proved_slot.clone_from(&here.slot);
                 self.home_slot = here.slot;
                 if self.phase == Phase::Confirming {
+                    // Nobody wrote down what it is before it was started.
+                    let (version, compatible) = (here.version, here.compatible);
+                    self.bundle.get_or_insert_with(|| Bundle { version, compatible, ..Bundle::default() });
                     self.end(Outcome::Confirmed, None, now);
                 }
                 Step::Rest
@@ -117,15 +121,13 @@ impl Ledger {
         step
     }
 
+    /// Whoever asks holds the lock: what is under way by the ledger has lost its driver, and this takes its place.
     fn asked(&mut self, order: Order, now: Timestamp) -> Step {
-        if self.phase.is_working() {
-            return Step::Refuse(Refusal::Busy);
-        }
         if matches!(self.phase, Phase::Confirming | Phase::GoingBack) {
             return Step::Refuse(Refusal::Proving);
         }
-        let Self { past, proved_slot, home_slot, .. } = std::mem::take(self);
-        *self = Self { order: Some(order), past, proved_slot, home_slot, ..Self::default() };
+        let Self { past, proved_slot, home_slot, untried_slot, .. } = std::mem::take(self);
+        *self = Self { order: Some(order), past, proved_slot, home_slot, untried_slot, ..Self::default() };
         self.go(Phase::Fetching, Step::Fetch, now)
     }
 
@@ -148,12 +150,14 @@ impl Ledger {
 
     fn started(&mut self, here: &Here, now: Timestamp) -> Step {
         let is_there = !self.to_slot.is_empty() && here.slot == self.to_slot;
+        let is_untried = !self.untried_slot.is_empty() && here.slot == self.untried_slot;
         match self.phase {
             // Written and started, and the power was cut before that was written down.
             Phase::Installing if is_there => self.enter(Phase::Confirming, now),
             Phase::AwaitingRestart if is_there => self.enter(Phase::Confirming, now),
             Phase::AwaitingRestart => {
                 let why = "the new system did not start, and the boot loader came back to this one by itself";
+                self.untried_slot.clear();
                 self.end(Outcome::RolledBack, Some(why.to_owned()), now);
             }
             Phase::Confirming if !is_there => {
@@ -169,6 +173,13 @@ impl Ledger {
                 let why = format!("the system in slot {} did not start; this one goes on", self.to_slot);
                 self.end(Outcome::Failed, Some(why), now);
             }
+            // Written to its end by RAUC, which outlives a driver, or before another order took the place of the update.
+            _ if is_untried => {
+                (self.order, self.bundle, self.reason) = (None, None, None);
+                self.from_slot.clone_from(&here.other_slot);
+                self.to_slot.clone_from(&here.slot);
+                self.enter(Phase::Confirming, now);
+            }
             // A slot that may still be started was left by somebody's hand, not by the boot loader.
             Phase::Idle | Phase::Confirmed | Phase::RolledBack | Phase::Failed
                 if !self.home().is_empty() && self.home() != here.slot && here.other != Standing::Ready =>
@@ -182,6 +193,9 @@ impl Ledger {
             }
             _ => {}
         }
+        if is_untried {
+            self.untried_slot.clear();
+        }
         // Whatever was left was told; it is not told again.
         if self.phase != Phase::Confirming && !self.home().is_empty() {
             self.home_slot.clone_from(&here.slot);
@@ -190,9 +204,6 @@ impl Ledger {
     }
 
     fn roll_back(&mut self, here: &Here, now: Timestamp) -> Step {
-        if self.phase.is_working() {
-            return Step::Refuse(Refusal::Busy);
-        }
         if self.phase == Phase::AwaitingRestart {
             self.end(Outcome::RolledBack, Some("it was taken back before it was started".to_owned()), now);
             return Step::Stay;

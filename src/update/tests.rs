@@ -323,6 +323,28 @@ fn what_the_power_cut_is_gone_on_from() {
     }
 }
 
+/// A stick that is pulled out takes its driver along.
+#[test]
+fn an_update_whose_driver_died_gives_way_to_the_next_one() {
+    for phase in Phase::ALL.into_iter().filter(|phase| phase.is_working()) {
+        let mut house = House::new();
+        let ledger = Ledger { phase, to_slot: "B".to_owned(), ..Ledger::default() };
+        fs::create_dir_all(house.places.ledger.parent().expect("a folder")).expect("made");
+        fs::write(&house.places.ledger, ledger.to_bytes()).expect("written");
+        let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+        let desk = Desk::new(house.places.clone());
+        desk.ask(&Request::Install { order: order.clone() }).expect("nobody is at work");
+        let ledger = house.driver(|driver| driver.apply()).expect("installed");
+        assert_eq!((ledger.phase, house.calls()), (Phase::AwaitingRestart, vec!["install"]), "{phase:?}");
+        // While somebody is at work, nobody else begins.
+        fs::write(&house.places.ledger, Ledger { phase, ..ledger }.to_bytes()).expect("written");
+        let _lock = keep::lock(&house.places.lock()).expect("free");
+        let said = desk.ask(&Request::Install { order }).expect_err("somebody is at work").to_string();
+        assert!(said.contains("under way"), "{said}");
+        assert_eq!(desk.view()["at_work"], true);
+    }
+}
+
 #[test]
 fn a_slot_that_cannot_be_written_is_told() {
     let mut house = House::new();

@@ -363,6 +363,31 @@ fn an_installation_that_the_power_cut_goes_on_after_the_next_start() {
     drop(gateway);
 }
 
+/// As when the stick is pulled out that its unit is bound to.
+#[test]
+fn an_installation_whose_driver_is_killed_stands_in_nobodys_way() {
+    let machine = Machine::new();
+    let gateway = machine.plan.start();
+    machine.put("hang", "");
+    let file = machine.bundle("new.raucb", "kafclaw-test", "0.3.0");
+    let mut lost = machine.plan.command(&["update", "install", &file]);
+    let mut lost = lost.stdout(Stdio::null()).spawn().expect("the program");
+    eventually("it writes the slot", PATIENCE, || machine.status()["progress"]["percent"] == 20);
+    assert_eq!(machine.status()["at_work"], true);
+    let door = gateway.dashboard();
+    assert_eq!(door.post("/api/v1/update/install", &json!({"source": file})).status, 409);
+    lost.kill().expect("killed");
+    lost.wait().expect("ended");
+    fs::remove_file(machine.folder.path().join("hang")).expect("removed");
+    let status = machine.status();
+    assert_eq!((&status["phase"], &status["at_work"]), (&"installing".into(), &false.into()));
+    assert_eq!(door.post("/api/v1/update/install", &json!({"source": file})).status, 202);
+    machine.calls();
+    machine.done(&["apply"]);
+    assert_eq!(machine.calls(), ["rauc install"]);
+    assert_eq!(machine.status()["phase"], "awaiting_restart");
+}
+
 #[test]
 fn the_gateway_asks_and_hands_on_what_it_has() {
     let machine = Machine::new();

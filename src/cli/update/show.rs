@@ -78,15 +78,17 @@ pub(super) fn ended(before: &Value, view: &Value) -> Option<Result<(), String>> 
     if let Some(refused) = view["progress"]["refused"].as_str() {
         return Some(Err(refused.to_owned()));
     }
-    let is_working = ["fetching", "checking", "backing_up", "installing"].iter().any(|phase| view["phase"] == *phase);
     if view["requested"] == true
-        || is_working
+        || view["at_work"] == true
         || view["changed_at"] == before["changed_at"] && view["phase"] != "awaiting_restart"
     {
         return None;
     }
     match view["phase"].as_str() {
         Some("failed") => Some(Err(field(view, "reason"))),
+        Some("fetching" | "checking" | "backing_up" | "installing") => {
+            Some(Err("whoever worked on it was stopped; ask again".to_owned()))
+        }
         _ => Some(Ok(())),
     }
 }
@@ -112,6 +114,9 @@ pub(super) fn text(view: &Value) -> String {
     let reason = view["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
     let percent = view["progress"]["percent"].as_u64().map(|percent| format!(", {percent}%")).unwrap_or_default();
     line("Update:", format!("{version}{}{percent}{reason}", words(phase)));
+    if phase.is_working() && view["at_work"] != true {
+        line("", "it was cut off, and goes on after the next start; or install one anew".to_owned());
+    }
     if phase == Phase::AwaitingRestart {
         line("", "start it with `kafclaw update restart`, or take it back with `kafclaw update rollback`".to_owned());
     }
@@ -153,18 +158,25 @@ mod tests {
         }
         view["phase"] = "awaiting_restart".into();
         assert!(text(&view).contains("kafclaw update restart"));
+        view["phase"] = "installing".into();
+        assert!(text(&view).contains("it was cut off"));
+        view["at_work"] = true.into();
+        assert!(!text(&view).contains("it was cut off"));
         assert!(text(&json!({"version": "0.1.0"})).contains("the way it was installed"));
     }
 
     #[test]
     fn the_end_of_somebody_elses_work_is_seen() {
         let before = json!({"phase": "idle", "changed_at": ""});
-        let at = |phase: &str, requested: bool| json!({"phase": phase, "changed_at": "1", "requested": requested, "reason": "because"});
+        let at = |phase: &str, requested: bool| json!({"phase": phase, "changed_at": "1", "requested": requested, "reason": "because",
+            "at_work": phase == "installing"});
         assert_eq!(ended(&before, &before), None);
         assert_eq!(ended(&before, &at("installing", false)), None);
         assert_eq!(ended(&before, &at("awaiting_restart", true)), None);
         assert_eq!(ended(&before, &at("awaiting_restart", false)), Some(Ok(())));
         assert_eq!(ended(&before, &at("failed", false)), Some(Err("because".to_owned())));
+        let lost = json!({"phase": "installing", "changed_at": "1", "at_work": false});
+        assert!(ended(&before, &lost).is_some_and(|end| end.is_err_and(|why| why.contains("ask again"))));
         let refused = json!({"phase": "idle", "changed_at": "", "progress": {"refused": "not now"}});
         assert_eq!(ended(&before, &refused), Some(Err("not now".to_owned())));
     }
