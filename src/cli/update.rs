@@ -245,9 +245,13 @@ impl Act {
             true => system::drive(&self.loaded, &self.places, (false, terminal), |driver| driver.roll_back())?,
             false => self.by_gateway("update/rollback", &json!({}), terminal)?,
         }
-        let phase = Desk::new(self.places.clone()).ledger().phase;
-        terminal.print(match phase {
+        let ledger = Desk::new(self.places.clone()).ledger();
+        terminal.print(match ledger.phase {
             Phase::GoingBack => "The machine restarts into the system of the other slot.",
+            Phase::AwaitingRestart => {
+                let why = ledger.reason.unwrap_or_else(|| "nobody says why".to_owned());
+                return Err(Failure::Outcome(format!("the update still waits for a restart: {why}")));
+            }
             _ => "The update was taken back; this system goes on.",
         })
     }

@@ -44,7 +44,13 @@ impl Confirmation<'_> {
     pub fn run(&mut self) -> Result<Ledger, UpdateError> {
         let started = Instant::now();
         let before = keep::read_ledger(&self.places.ledger).phase;
-        let (ledger, _) = self.note(Fact::Started(self.places.here()))?;
+        let (ledger, step) = self.note(Fact::Started(self.places.here()))?;
+        if step == Step::Abandon {
+            (self.tell)("This slot was to be taken back before it was started. Starting anew.");
+            self.abandon();
+            self.slots.restart()?;
+            return Ok(ledger);
+        }
         if ledger.phase == Phase::RolledBack && before != Phase::RolledBack {
             let why = ledger.reason.clone().unwrap_or_default();
             (self.tell)(&format!("The machine is back in slot {}: {why}", self.places.here().slot));
@@ -93,13 +99,17 @@ impl Confirmation<'_> {
         (self.tell)(&format!("This slot is {why}. Starting anew."));
         let noted = self.note(fact);
         if step == Step::Abandon {
-            // The boot loader's own counting comes to the same, two starts later.
-            if let Err(error) = self.slots.mark_bad() {
-                (self.tell)(&format!("This slot could not be given up: {}", chain(&error)));
-            }
+            self.abandon();
         }
         self.slots.restart()?;
         noted.map(|(ledger, _)| Some(ledger))
+    }
+
+    /// The boot loader's own counting comes to the same, two starts later.
+    fn abandon(&mut self) {
+        if let Err(error) = self.slots.mark_bad() {
+            (self.tell)(&format!("This slot could not be given up: {}", chain(&error)));
+        }
     }
 
     fn note(&self, fact: Fact) -> Result<(Ledger, Step), UpdateError> {

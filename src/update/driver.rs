@@ -112,13 +112,12 @@ impl Driver<'_> {
         let done = self.drive(&mut held, fact);
         let _ = fs::remove_file(self.places.progress());
         done?;
-        match held.ledger {
-            Ledger { phase: Phase::Failed, reason: Some(reason), changed_at, .. }
-                if changed_at != before.changed_at =>
-            {
-                Err(UpdateError::Told(reason))
-            }
-            ledger => Ok(ledger),
+        let ledger = held.ledger;
+        // One that waits for a restart has a reason when it could not be taken back.
+        let has_ended_badly = matches!(ledger.phase, Phase::Failed | Phase::AwaitingRestart) && ledger != before;
+        match ledger.reason.clone().filter(|_| has_ended_badly) {
+            Some(reason) => Err(UpdateError::Told(reason)),
+            None => Ok(ledger),
         }
     }
 
@@ -138,7 +137,8 @@ impl Driver<'_> {
                     Ok(()) => return self.slots.restart(),
                     Err(error) => Err(error),
                 },
-                Step::Stay => return self.slots.choose_this(),
+                // The first of the two is enough; without the second, the boot loader would look there first when this one fails.
+                Step::Stay => self.slots.bar_other().and_then(|()| self.slots.choose_this()).map(|()| Fact::Stayed),
                 Step::Abandon => {
                     self.slots.mark_bad()?;
                     return self.slots.restart();

@@ -76,6 +76,8 @@ pub enum Phase {
     AwaitingRestart,
     Confirming,
     Confirmed,
+    /// What waits for a restart is made not to be started, because somebody asked for that.
+    TakingBack,
     /// On the way to the other slot because somebody asked for it.
     GoingBack,
     RolledBack,
@@ -83,7 +85,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Idle,
         Self::Fetching,
         Self::Checking,
@@ -92,6 +94,7 @@ impl Phase {
         Self::AwaitingRestart,
         Self::Confirming,
         Self::Confirmed,
+        Self::TakingBack,
         Self::GoingBack,
         Self::RolledBack,
         Self::Failed,
@@ -107,6 +110,7 @@ impl Phase {
             Self::AwaitingRestart => "awaiting_restart",
             Self::Confirming => "confirming",
             Self::Confirmed => "confirmed",
+            Self::TakingBack => "taking_back",
             Self::GoingBack => "going_back",
             Self::RolledBack => "rolled_back",
             Self::Failed => "failed",
@@ -115,7 +119,7 @@ impl Phase {
 
     /// A driver is at work, or would be if it had not died or the power had not been cut: whether there is one the lock says.
     pub const fn is_working(self) -> bool {
-        matches!(self, Self::Fetching | Self::Checking | Self::BackingUp | Self::Installing)
+        matches!(self, Self::Fetching | Self::Checking | Self::BackingUp | Self::Installing | Self::TakingBack)
     }
 }
 
@@ -287,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_and_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in ".{0,40}", phase in 0..11_usize) {
+        fn what_is_written_reads_back_and_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in ".{0,40}", phase in 0..Phase::ALL.len()) {
             let _ = Ledger::parse(&bytes);
             let order = Some(Order { source: text.clone(), restart: true, ..Order::default() });
             let ledger = Ledger { phase: Phase::ALL[phase], order, reason: Some(short(&text)), ..Ledger::default() };

@@ -21,6 +21,8 @@ pub enum Fact {
     BackedUp(Option<String>),
     /// The other slot holds the new system and is to be started next.
     Installed,
+    /// The boot loader will not start what waited.
+    Stayed,
     /// A step could not be taken.
     Broke(String),
     /// The machine came up.
@@ -50,7 +52,7 @@ pub enum Step {
     Abandon,
     /// Make the other slot the one that is started, and start it.
     SwitchOver,
-    /// Make the slot that runs the one that is started, as before the update.
+    /// Make the slot that runs the one that is started, as before the update, and the other one no slot to start.
     Stay,
     Refuse(Refusal),
 }
@@ -75,6 +77,17 @@ impl Ledger {
             (Phase::Installing, Fact::Installed) => {
                 let restarts = self.order.as_ref().is_some_and(|order| order.restart);
                 self.go(Phase::AwaitingRestart, if restarts { Step::Restart } else { Step::Rest }, now)
+            }
+            // Only now: whoever reads that it was taken back must not find it started.
+            (Phase::TakingBack, Fact::Stayed) => {
+                self.untried_slot.clear();
+                self.end(Outcome::RolledBack, Some("it was taken back before it was started".to_owned()), now);
+                Step::Rest
+            }
+            // It waits as before, and may be taken back again.
+            (Phase::TakingBack, Fact::Broke(why)) => {
+                self.reason = Some(short(&why));
+                self.go(Phase::AwaitingRestart, Step::Rest, now)
             }
             (phase, Fact::Broke(why)) if phase.is_working() || phase == Phase::GoingBack => {
                 self.end(Outcome::Failed, Some(why), now);
@@ -153,8 +166,11 @@ impl Ledger {
         let is_untried = !self.untried_slot.is_empty() && here.slot == self.untried_slot;
         match self.phase {
             // Written and started, and the power was cut before that was written down.
-            Phase::Installing if is_there => self.enter(Phase::Confirming, now),
-            Phase::AwaitingRestart if is_there => self.enter(Phase::Confirming, now),
+            Phase::Installing if is_there => self.begin_proof(now),
+            Phase::AwaitingRestart if is_there => self.begin_proof(now),
+            // The power was cut before the boot loader knew; nobody wants this system.
+            Phase::TakingBack if is_there && here.other == Standing::Ready => return Step::Abandon,
+            Phase::TakingBack if is_there => self.begin_proof(now),
             Phase::AwaitingRestart => {
                 let why = "the new system did not start, and the boot loader came back to this one by itself";
                 self.untried_slot.clear();
@@ -175,10 +191,10 @@ impl Ledger {
             }
             // Written to its end by RAUC, which outlives a driver, or before another order took the place of the update.
             _ if is_untried => {
-                (self.order, self.bundle, self.reason) = (None, None, None);
+                (self.order, self.bundle) = (None, None);
                 self.from_slot.clone_from(&here.other_slot);
                 self.to_slot.clone_from(&here.slot);
-                self.enter(Phase::Confirming, now);
+                self.begin_proof(now);
             }
             // A slot that may still be started was left by somebody's hand, not by the boot loader.
             Phase::Idle | Phase::Confirmed | Phase::RolledBack | Phase::Failed
@@ -203,17 +219,24 @@ impl Ledger {
         Step::Watch
     }
 
+    fn begin_proof(&mut self, now: Timestamp) {
+        // What was said of the update before is no trouble of the system that it brought.
+        self.reason = None;
+        self.enter(Phase::Confirming, now);
+    }
+
     fn roll_back(&mut self, here: &Here, now: Timestamp) -> Step {
-        if self.phase == Phase::AwaitingRestart {
-            self.end(Outcome::RolledBack, Some("it was taken back before it was started".to_owned()), now);
-            return Step::Stay;
-        }
-        if here.other_slot.is_empty() || here.other == Standing::Barred {
+        let waits = matches!(self.phase, Phase::AwaitingRestart | Phase::TakingBack);
+        if !waits && (here.other_slot.is_empty() || here.other == Standing::Barred) {
             return Step::Refuse(Refusal::NothingBefore);
         }
         self.from_slot.clone_from(&here.slot);
         self.from_version.clone_from(&here.version);
         self.to_slot.clone_from(&here.other_slot);
+        // A system that was never started is none to go back to.
+        if waits || self.untried_slot == here.other_slot {
+            return self.go(Phase::TakingBack, Step::Stay, now);
+        }
         self.go(Phase::GoingBack, Step::SwitchOver, now)
     }
 }
@@ -225,6 +248,7 @@ fn resumed(phase: Phase) -> Step {
         Phase::Checking => Step::Check,
         Phase::BackingUp => Step::BackUp,
         Phase::Installing => Step::Install,
+        Phase::TakingBack => Step::Stay,
         Phase::GoingBack => Step::SwitchOver,
         _ => Step::Rest,
     }

@@ -128,8 +128,13 @@ impl World {
         if lasts == Lasts::Blink {
             return None;
         }
-        assert_eq!(self.ledger.next(Fact::Started(self.here()), NOW), Step::Watch);
         let here = self.here();
+        let step = self.ledger.next(Fact::Started(here.clone()), NOW);
+        if step == Step::Abandon {
+            self.allowed[self.booted] = false;
+            return None;
+        }
+        assert_eq!(step, Step::Watch);
         if self.slots[self.booted] == Health::Well && !self.is_troubled {
             if lasts == Lasts::Look && !self.ledger.has_proved(&here.slot) {
                 return None;
@@ -176,8 +181,9 @@ impl World {
                 None
             }
             Step::Stay => {
+                self.allowed[other] = false;
                 self.first = self.booted;
-                Some(Fact::Resumed)
+                Some(Fact::Stayed)
             }
             _ => None,
         }
@@ -239,6 +245,11 @@ impl World {
             }
             Phase::AwaitingRestart => assert_eq!(self.slots[1 - self.booted], self.coming),
             _ => {}
+        }
+        let last = self.ledger.past.first().filter(|_| self.ledger.phase == Phase::RolledBack);
+        if last.and_then(|past| past.reason.as_deref()).is_some_and(|reason| reason.contains("before it was started")) {
+            assert_ne!(self.here().other, Standing::Ready, "what was taken back would be started: {:?}", self.ledger);
+            assert_eq!(self.first, self.booted);
         }
         let outcomes = self.ledger.past.iter().filter(|past| past.outcome == Outcome::Confirmed).count();
         assert!(outcomes <= self.installs, "{:?}", self.ledger);
@@ -332,6 +343,28 @@ fn trouble_that_both_systems_share_changes_no_slot() {
     let told = world.ledger.clone();
     assert_eq!(world.start_once(Lasts::Long), Some(Step::Rest));
     assert_eq!((world.booted, &world.ledger), (1, &told));
+}
+
+proptest! {
+    /// Whatever is cut, breaks or dies: what was taken back is never started, and asking twice does not start it either.
+    #[test]
+    fn what_waits_is_taken_back_for_good(coming in prop_oneof![Just(Health::Well), Just(Health::Sick), Just(Health::Dead)],
+        asks in proptest::collection::vec(luck(), 1..4)) {
+        let mut world = World::new(coming);
+        world.run(order(false), &[]);
+        prop_assert_eq!(world.ledger.phase, Phase::AwaitingRestart);
+        for luck in asks {
+            let here = world.here();
+            world.run(Fact::RollbackAsked(here), &luck);
+            world.check();
+            prop_assert_eq!(world.booted, 0, "{:?}", world.ledger);
+        }
+        let here = world.here();
+        world.run(Fact::RollbackAsked(here), &[]);
+        world.start();
+        world.check();
+        prop_assert_eq!((world.booted, world.ledger.phase), (0, Phase::RolledBack));
+    }
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub trait Slots {
     /// The other slot is started next.
     fn choose_other(&self) -> Result<(), UpdateError>;
 
+    /// The other slot is not to be started.
+    fn bar_other(&self) -> Result<(), UpdateError>;
+
     /// The slot that runs is started next.
     fn choose_this(&self) -> Result<(), UpdateError>;
 

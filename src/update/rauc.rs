@@ -74,6 +74,10 @@ impl Slots for Rauc {
         mark(&["status", "mark-active", "other"])
     }
 
+    fn bar_other(&self) -> Result<(), UpdateError> {
+        mark(&["status", "mark-bad", "other"])
+    }
+
     fn choose_this(&self) -> Result<(), UpdateError> {
         mark(&["status", "mark-active", "booted"])
     }

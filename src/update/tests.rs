@@ -68,6 +68,10 @@ impl Slots for PretendSlots {
         self.called("choose_other")
     }
 
+    fn bar_other(&self) -> Result<(), UpdateError> {
+        self.called("bar_other")
+    }
+
     fn choose_this(&self) -> Result<(), UpdateError> {
         self.called("choose_this")
     }
@@ -310,7 +314,7 @@ fn a_downgrade_that_is_wanted_is_done() {
 
 #[test]
 fn what_the_power_cut_is_gone_on_from() {
-    for phase in Phase::ALL.into_iter().filter(|phase| phase.is_working()) {
+    for phase in [Phase::Fetching, Phase::Checking, Phase::BackingUp, Phase::Installing] {
         let mut house = House::new();
         let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
         house.driver(|driver| driver.install(order.clone())).expect("installed");
@@ -343,6 +347,44 @@ fn an_update_whose_driver_died_gives_way_to_the_next_one() {
         assert!(said.contains("under way"), "{said}");
         assert_eq!(desk.view()["at_work"], true);
     }
+}
+
+#[test]
+fn what_could_not_be_taken_back_waits_on_and_says_so() {
+    for (fails, calls) in [("bar_other", vec!["bar_other"]), ("choose_this", vec!["bar_other", "choose_this"])] {
+        let mut house = House::new();
+        let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+        house.driver(|driver| driver.install(order)).expect("installed");
+        house.calls();
+        house.slots.fails = Some(fails);
+        let said = house.driver(|driver| driver.roll_back()).expect_err("RAUC is busy").to_string();
+        assert!(said.contains("worn out"), "{said}");
+        assert_eq!((house.ledger().phase, house.calls()), (Phase::AwaitingRestart, calls));
+        house.slots.fails = None;
+        house.driver(|driver| driver.roll_back()).expect("taken back");
+        assert_eq!((house.ledger().phase, house.ledger().past.len()), (Phase::RolledBack, 1));
+    }
+}
+
+/// The power was cut when that was written down and the boot loader did not know yet.
+#[test]
+fn a_system_that_was_to_be_taken_back_is_left_at_once() {
+    let mut house = House::new();
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    house.driver(|driver| driver.install(order)).expect("installed");
+    let ledger = Ledger { phase: Phase::TakingBack, ..house.ledger() };
+    fs::write(&house.places.ledger, ledger.to_bytes()).expect("written");
+    house.calls();
+    house.runs("B");
+    house.counters("A_OK=1\nA_TRY=0");
+    house.confirm().expect("left");
+    assert_eq!(house.calls(), ["mark_bad", "restart"]);
+    house.runs("A");
+    house.counters("B_OK=0\nB_TRY=0");
+    assert_eq!(house.confirm().expect("well").phase, Phase::TakingBack);
+    house.driver(|driver| driver.resume()).expect("ended");
+    assert_eq!(house.calls(), ["mark_good", "bar_other", "choose_this"]);
+    assert_eq!(house.ledger().phase, Phase::RolledBack);
 }
 
 #[test]
@@ -396,8 +438,12 @@ fn what_the_gateway_asks_for_is_done_once() {
     assert_eq!(house.calls(), ["restart"]);
     desk.ask(&Request::Rollback).expect("asked");
     house.driver(|driver| driver.apply()).expect("taken back");
-    assert_eq!((house.calls(), house.ledger().phase), (vec!["choose_this"], Phase::RolledBack));
+    assert_eq!((house.calls(), house.ledger().phase), (vec!["bar_other", "choose_this"], Phase::RolledBack));
     assert!(desk.ask(&Request::Restart).expect_err("nothing waits").to_string().contains("install one first"));
+    house.counters("B_OK=0\nB_TRY=0");
+    let said = house.driver(|driver| driver.roll_back()).expect_err("what was refused is not started").to_string();
+    assert!(said.contains("nothing to go back to"), "{said}");
+    house.counters("B_OK=1\nB_TRY=0");
     desk.ask(&Request::Rollback).expect("asked");
     house.driver(|driver| driver.apply()).expect("to the other one");
     assert_eq!((house.calls(), house.ledger().phase), (vec!["choose_other", "restart"], Phase::GoingBack));

@@ -428,7 +428,7 @@ fn the_gateway_asks_and_hands_on_what_it_has() {
 
     assert_eq!(door.post("/api/v1/update/rollback", &json!({})).status, 202);
     machine.done(&["apply"]);
-    assert_eq!(machine.calls(), ["rauc status mark-active booted"]);
+    assert_eq!(machine.calls(), ["rauc status mark-bad other", "rauc status mark-active booted"]);
     assert_eq!(door.get("/api/v1/update").json()["phase"], "rolled_back");
 }
 

@@ -17,6 +17,7 @@ pub(super) fn words(phase: Phase) -> &'static str {
         Phase::AwaitingRestart => "waits for a restart",
         Phase::Confirming => "proves itself",
         Phase::Confirmed => "confirmed",
+        Phase::TakingBack => "is taken back",
         Phase::GoingBack => "goes to the other slot",
         Phase::RolledBack => "rolled back",
         Phase::Failed => "failed",
@@ -86,7 +87,7 @@ pub(super) fn ended(before: &Value, view: &Value) -> Option<Result<(), String>> 
     }
     match view["phase"].as_str() {
         Some("failed") => Some(Err(field(view, "reason"))),
-        Some("fetching" | "checking" | "backing_up" | "installing") => {
+        Some("fetching" | "checking" | "backing_up" | "installing" | "taking_back") => {
             Some(Err("whoever worked on it was stopped; ask again".to_owned()))
         }
         _ => Some(Ok(())),

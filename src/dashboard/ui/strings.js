@@ -324,7 +324,7 @@ export const strings = {
     phases: {
       fetching: "is on its way", checking: "is being checked", backing_up: "waits for a copy of the database",
       installing: "is being written to the other slot", awaiting_restart: "waits for a restart", confirming: "proves itself",
-      confirmed: "has proved itself", going_back: "makes room for the other one", rolled_back: "was taken back", failed: "was not installed",
+      confirmed: "has proved itself", taking_back: "is being taken back", going_back: "makes room for the other one", rolled_back: "was taken back", failed: "was not installed",
     },
   },
   time: { now: "just now", soon: "in a moment", days: "d", hours: "h", minutes: "min", seconds: "s" },
