@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock::Clock;
 use crate::base::error::chain;
+use crate::update::counters;
 use crate::update::errors::UpdateError;
 use crate::update::keep::{self, Lasting};
 use crate::update::ledger::{Ledger, Phase};
@@ -29,6 +30,9 @@ impl Default for Times {
     }
 }
 
+/// How often the pause doubles while a proof cannot be noted: from seconds to minutes.
+const PAUSE_DOUBLINGS_MAX: u32 = 6;
+
 pub struct Confirmation<'a> {
     pub places: &'a Places,
     pub slots: &'a dyn Slots,
@@ -43,6 +47,12 @@ impl Confirmation<'_> {
     /// Returns when this system has proved itself, or when the machine is told to start anew.
     pub fn run(&mut self) -> Result<Ledger, UpdateError> {
         let started = Instant::now();
+        // First of all: without counters nobody knows whether there is another slot to go to.
+        match mend_counters(self.places) {
+            Ok(Counters::Whole) => {}
+            Ok(Counters::Mended) => (self.tell)("GRUB's counters were lost and have been made anew."),
+            Err(error) => (self.tell)(&format!("GRUB's counters cannot be used: {}", chain(&error))),
+        }
         let before = keep::read_ledger(&self.places.ledger).phase;
         let (ledger, step) = self.note(Fact::Started(self.places.here()))?;
         if step == Step::Abandon {
@@ -59,6 +69,7 @@ impl Confirmation<'_> {
         let steady = if was_proved { Duration::ZERO } else { self.times.steady };
         let limits = Limits { steady, patience: self.times.patience };
         let mut watch = Watch::new(limits, Duration::ZERO);
+        let (mut misses, mut missed) = (0, String::new());
         loop {
             let troubles = self.hands.troubles();
             let other_may_do_better = !troubles.is_empty() && self.places.here().other == Standing::Ready;
@@ -75,7 +86,13 @@ impl Confirmation<'_> {
                 Verdict::Proved => match prove(self.places, self.slots, self.clock) {
                     Ok(ledger) => return Ok(ledger),
                     // RAUC may be busy; the proof does not get worse.
-                    Err(error) => (self.tell)(&format!("Well, but it could not be noted: {}", chain(&error))),
+                    Err(error) => {
+                        let why = chain(&error);
+                        if missed != why {
+                            (self.tell)(&format!("Well, but it could not be noted: {why}"));
+                        }
+                        (misses, missed) = (misses + 1, why);
+                    }
                 },
                 Verdict::Despaired(why) => {
                     if let Some(ledger) = self.give_up(why)? {
@@ -83,7 +100,8 @@ impl Confirmation<'_> {
                     }
                 }
             }
-            std::thread::sleep(self.times.pause);
+            // Each attempt may write to the flash that the boot loader starts from.
+            std::thread::sleep(self.times.pause.saturating_mul(1 << misses.min(PAUSE_DOUBLINGS_MAX)));
         }
     }
 
@@ -117,8 +135,28 @@ impl Confirmation<'_> {
     }
 }
 
+enum Counters {
+    Whole,
+    Mended,
+}
+
+/// A power cut while they were written leaves nothing that anybody could write to: RAUC would refuse every mark and every update.
+fn mend_counters(places: &Places) -> Result<Counters, UpdateError> {
+    let here = places.here();
+    if here.other_slot.is_empty()
+        || !counters::is_lost(&places.grubenv).map_err(UpdateError::file("read", &places.grubenv))?
+    {
+        return Ok(Counters::Whole);
+    }
+    let is_other_good = keep::read_ledger(&places.ledger).vouches_for(&here.other_slot, &here.slot);
+    let block = counters::block(&here.slot, &here.other_slot, is_other_good);
+    keep::write(&places.grubenv, &block, 0o600, Lasting::Yes)?;
+    Ok(Counters::Mended)
+}
+
 /// Marks the system that runs as good, for whoever has seen that it is.
 pub fn prove(places: &Places, slots: &dyn Slots, clock: &Clock) -> Result<Ledger, UpdateError> {
+    mend_counters(places)?;
     slots.mark_good()?;
     keep::write(&places.proved(), b"", 0o644, Lasting::No)?;
     // Nobody need have noted that it was started.

@@ -222,6 +222,16 @@ impl Ledger {
         self.phase != Phase::Confirming && !slot.is_empty() && self.proved_slot == slot
     }
 
+    /// Whether the system in `other` is known to have been good, by what is written here while the one in `slot` runs.
+    pub(super) fn vouches_for(&self, other: &str, slot: &str) -> bool {
+        if other.is_empty() || other == self.untried_slot {
+            return false;
+        }
+        let came_from_there = self.from_slot == other && self.to_slot == slot;
+        let has_come = matches!(self.phase, Phase::Confirming | Phase::Confirmed | Phase::RolledBack);
+        self.proved_slot == other || (came_from_there && has_come)
+    }
+
     /// The slot that the machine is at home in; blank before any has proved itself.
     pub(super) fn home(&self) -> &str {
         if self.home_slot.is_empty() { &self.proved_slot } else { &self.home_slot }
@@ -269,6 +279,26 @@ mod tests {
         assert_eq!(ledger.past[0].outcome, Outcome::Failed);
         assert_eq!(Ledger::parse(br#"{"phase": "dreaming"}"#).phase, Phase::Idle);
         assert_eq!(Ledger::parse(b""), Ledger::default());
+    }
+
+    #[test]
+    fn the_ledger_vouches_for_what_it_has_seen_run() {
+        let update = Ledger { from_slot: "A".to_owned(), to_slot: "B".to_owned(), ..Ledger::default() };
+        let check = |phase, slot: &str, other: &str, expected: bool| {
+            let ledger = Ledger { phase, ..update.clone() };
+            assert_eq!(ledger.vouches_for(other, slot), expected, "{phase:?}, in {slot}");
+        };
+        check(Phase::Confirming, "B", "A", true);
+        check(Phase::Confirmed, "B", "A", true);
+        check(Phase::RolledBack, "B", "A", true);
+        // The update came back, or was never written to its end.
+        check(Phase::RolledBack, "A", "B", false);
+        check(Phase::Installing, "A", "B", false);
+        check(Phase::Failed, "A", "B", false);
+        check(Phase::Confirmed, "B", "", false);
+        let proved = Ledger { proved_slot: "B".to_owned(), ..Ledger::default() };
+        assert!(proved.vouches_for("B", "A") && !proved.vouches_for("A", "B"));
+        assert!(!Ledger { untried_slot: "B".to_owned(), ..proved }.vouches_for("B", "A"));
     }
 
     #[test]

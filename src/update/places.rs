@@ -78,7 +78,8 @@ impl Places {
         let config = fs::read_to_string(&self.rauc_config).unwrap_or_default();
         let is_slot = boot_names(&config).any(|name| name == slot);
         let other_slot = boot_names(&config).find(|name| is_slot && *name != slot).unwrap_or_default().to_owned();
-        let other = if other_slot.is_empty() { Standing::Barred } else { counters::standing(&self.grubenv, &other_slot) };
+        let other =
+            if other_slot.is_empty() { Standing::Barred } else { counters::standing(&self.grubenv, &other_slot) };
         Here { compatible: self.compatible(), version: self.version(), slot, other_slot, other }
     }
 

@@ -27,14 +27,29 @@ fn bundle(compatible: &str, version: &str) -> Vec<u8> {
 struct PretendSlots {
     calls: RefCell<Vec<&'static str>>,
     fails: Option<&'static str>,
+    /// How often it fails; always where there is no number.
+    fails_left: RefCell<Option<u32>>,
 }
 
 impl PretendSlots {
     fn called(&self, name: &'static str) -> Result<(), UpdateError> {
         self.calls.borrow_mut().push(name);
         match self.fails {
-            Some(fails) if fails == name => Err(UpdateError::Install { said: "the disk is worn out".to_owned() }),
+            Some(fails) if fails == name && self.still_fails() => Err(UpdateError::Install { said: "the disk is worn out".to_owned() }),
             _ => Ok(()),
+        }
+    }
+}
+
+impl PretendSlots {
+    fn still_fails(&self) -> bool {
+        match self.fails_left.borrow_mut().as_mut() {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
         }
     }
 }
@@ -148,7 +163,8 @@ impl House {
     fn counters(&self, lines: &str) {
         let path = &self.places.grubenv;
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        fs::write(path, format!("# GRUB Environment Block\n{lines}\n####")).expect("written");
+        let block = format!("# GRUB Environment Block\nORDER=A B\n{lines}\n");
+        fs::write(path, format!("{block:#<1024}")).expect("written");
     }
 
     fn driver<T>(&mut self, run: impl FnOnce(&mut Driver<'_>) -> T) -> T {
@@ -253,6 +269,34 @@ fn a_system_that_was_well_before_stays_in_trouble_and_is_proved_by_one_look() {
     assert_eq!(house.calls(), ["mark_good"]);
     assert!(house.said.iter().any(|line| line.contains("It was well before, and stays.")), "{:?}", house.said);
     assert_eq!((house.ledger().phase, house.ledger().reason), (Phase::Idle, None));
+}
+
+/// RAUC could mark nothing and install nothing, and a sick system would have had nowhere to go.
+#[test]
+fn counters_that_a_power_cut_has_torn_are_made_anew_for_the_slot_that_runs() {
+    for torn in [&b""[..], &[0; 1024]] {
+        let mut house = House::new();
+        let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+        house.driver(|driver| driver.install(order)).expect("installed");
+        house.runs("B");
+        fs::write(&house.places.grubenv, torn).expect("written");
+        house.hands.troubles = vec!["the doors do not answer".to_owned()];
+        house.confirm().expect("given up");
+        assert_eq!(house.calls(), ["install", "mark_bad", "restart"]);
+        let block = fs::read_to_string(&house.places.grubenv).expect("text");
+        assert!(block.len() == 1024 && block.contains("\nORDER=B A\nB_OK=1\nB_TRY=1\nA_OK=1\nA_TRY=0\n"), "{block}");
+        assert_eq!(house.said.iter().filter(|line| line.contains("made anew")).count(), 1, "{:?}", house.said);
+    }
+}
+
+#[test]
+fn a_proof_that_cannot_be_noted_is_told_once() {
+    let mut house = House::new();
+    house.slots.fails = Some("mark_good");
+    house.slots.fails_left = RefCell::new(Some(4));
+    house.confirm().expect("noted after all");
+    assert_eq!(house.calls().len(), 5);
+    assert_eq!(house.said.iter().filter(|line| line.contains("could not be noted")).count(), 1, "{:?}", house.said);
 }
 
 #[test]

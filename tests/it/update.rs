@@ -58,7 +58,8 @@ impl Machine {
         let slots = "[system]\ncompatible=kafclaw-test\n[slot.rootfs.0]\nbootname=A\n[slot.rootfs.1]\nbootname=B\n";
         machine.put("etc/rauc/system.conf", slots);
         machine.put("etc/os-release", "IMAGE_VERSION=0.2.0\n");
-        machine.put("efi/EFI/BOOT/grubenv", "# GRUB Environment Block\nA_OK=1\nA_TRY=0\nB_OK=1\nB_TRY=0\n####");
+        let counters = "# GRUB Environment Block\nORDER=A B\nA_OK=1\nA_TRY=0\nB_OK=1\nB_TRY=0\n";
+        machine.put("efi/EFI/BOOT/grubenv", format!("{counters:#<1024}"));
         machine.put("run/kafclaw-update/proved", "");
         machine.boot("A");
         machine
