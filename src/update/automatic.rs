@@ -56,7 +56,8 @@ impl Automatic {
 /// Whether this machine installs `offer` by itself now.
 fn decide(it: &Automatic, ledger: &Ledger, running: &str, offer: &Offer, (now, minute): (Timestamp, u16)) -> bool {
     // An update whose driver died is one that nobody works on: whoever is at work refuses the next one.
-    let is_busy = [Phase::AwaitingRestart, Phase::Confirming, Phase::TakingBack, Phase::GoingBack].contains(&ledger.phase);
+    let is_busy =
+        [Phase::AwaitingRestart, Phase::Confirming, Phase::TakingBack, Phase::GoingBack].contains(&ledger.phase);
     // What came back once would come back every night.
     let came_back = ledger.past.iter().any(|past| past.outcome == Outcome::RolledBack && past.version == offer.version);
     let (Some(window), Some(released_at)) = (it.window, offer.released_at) else { return false };

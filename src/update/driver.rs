@@ -67,7 +67,7 @@ impl Driver<'_> {
 
     /// Goes on with what was under way when the power was cut.
     pub fn resume(&mut self) -> Result<Ledger, UpdateError> {
-        self.begin(|_, _| Ok(Fact::Resumed))
+        self.begin(|driver, _| Ok(Fact::Resumed(driver.places.here())))
     }
 
     /// Starts the system that was installed.
@@ -98,10 +98,7 @@ impl Driver<'_> {
         result
     }
 
-    fn begin(
-        &mut self,
-        fact: impl FnOnce(&Self, &Ledger) -> Result<Fact, UpdateError>,
-    ) -> Result<Ledger, UpdateError> {
+    fn begin(&mut self, fact: impl FnOnce(&Self, &Ledger) -> Result<Fact, UpdateError>) -> Result<Ledger, UpdateError> {
         if !self.places.has_slots() {
             return Err(UpdateError::Refused(Refusal::NoRauc));
         }

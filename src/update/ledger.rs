@@ -218,7 +218,7 @@ impl Ledger {
     }
 
     /// Whether the system in `slot` was well before: it need not show anew that it can be.
-    pub(super) fn has_proved(&self, slot: &str) -> bool {
+    pub fn has_proved(&self, slot: &str) -> bool {
         self.phase != Phase::Confirming && !slot.is_empty() && self.proved_slot == slot
     }
 
@@ -227,9 +227,8 @@ impl Ledger {
         if other.is_empty() || other == self.untried_slot {
             return false;
         }
-        let came_from_there = self.from_slot == other && self.to_slot == slot;
-        let has_come = matches!(self.phase, Phase::Confirming | Phase::Confirmed | Phase::RolledBack);
-        self.proved_slot == other || (came_from_there && has_come)
+        // The one that runs was installed, or gone to, by the other; whether its start is written down already is no matter.
+        self.proved_slot == other || (self.from_slot == other && self.to_slot == slot)
     }
 
     /// The slot that the machine is at home in; blank before any has proved itself.
@@ -288,6 +287,7 @@ mod tests {
             let ledger = Ledger { phase, ..update.clone() };
             assert_eq!(ledger.vouches_for(other, slot), expected, "{phase:?}, in {slot}");
         };
+        check(Phase::AwaitingRestart, "B", "A", true);
         check(Phase::Confirming, "B", "A", true);
         check(Phase::Confirmed, "B", "A", true);
         check(Phase::RolledBack, "B", "A", true);

@@ -11,8 +11,8 @@ use crate::update::port::{Here, Standing};
 pub enum Fact {
     /// Somebody wants this update.
     Asked(Order),
-    /// The driver was started again.
-    Resumed,
+    /// The driver was started again, here.
+    Resumed(Here),
     /// The bundle is here, whole.
     Fetched,
     /// RAUC believes its signature, and this is what it says; and this is where we are.
@@ -62,7 +62,7 @@ impl Ledger {
     pub fn next(&mut self, fact: Fact, now: Timestamp) -> Step {
         match (self.phase, fact) {
             (_, Fact::Asked(order)) => self.asked(order, now),
-            (phase, Fact::Resumed) => resumed(phase),
+            (_, Fact::Resumed(here)) => self.resumed(&here),
             (Phase::Fetching, Fact::Fetched) => self.go(Phase::Checking, Step::Check, now),
             (Phase::Checking, Fact::Checked(bundle, here)) => self.checked(bundle, &here, now),
             (Phase::BackingUp, Fact::BackedUp(copy)) => {
@@ -90,6 +90,10 @@ impl Ledger {
                 self.go(Phase::AwaitingRestart, Step::Rest, now)
             }
             (phase, Fact::Broke(why)) if phase.is_working() || phase == Phase::GoingBack => {
+                if phase == Phase::Installing {
+                    // RAUC bars what it has begun to write; else there is what there was.
+                    self.untried_slot.clear();
+                }
                 self.end(Outcome::Failed, Some(why), now);
                 Step::Rest
             }
@@ -98,29 +102,8 @@ impl Ledger {
                 self.reason = Some(short(&why));
                 Step::Watch
             }
-            (_, Fact::Proved(here)) => {
-                self.proved_slot.clone_from(&here.slot);
-                self.home_slot = here.slot;
-                if self.phase == Phase::Confirming {
-                    // Nobody wrote down what it is before it was started.
-                    let (version, compatible) = (here.version, here.compatible);
-                    self.bundle.get_or_insert_with(|| Bundle { version, compatible, ..Bundle::default() });
-                    self.end(Outcome::Confirmed, None, now);
-                }
-                Step::Rest
-            }
-            (Phase::Confirming, Fact::Despaired(why, _)) => {
-                self.reason = Some(short(&why));
-                Step::Abandon
-            }
-            // It was well before, and the other one shares its configuration and its disk: what troubles this one would trouble that
-            // one too. One that does not come up at all the boot loader leaves by its own counting.
-            (_, Fact::Despaired(_, here)) if self.has_proved(&here.slot) => Step::Watch,
-            // It may be good after a start, and the boot loader counts.
-            (_, Fact::Despaired(why, _)) => {
-                self.reason = Some(short(&why));
-                Step::Restart
-            }
+            (_, Fact::Proved(here)) => self.proved(here, now),
+            (_, Fact::Despaired(why, here)) => self.despaired(&why, &here),
             (Phase::AwaitingRestart, Fact::RestartAsked) => Step::Restart,
             (_, Fact::RestartAsked) => Step::Refuse(Refusal::NothingWaits),
             (_, Fact::RollbackAsked(here)) => self.roll_back(&here, now),
@@ -219,6 +202,29 @@ impl Ledger {
         Step::Watch
     }
 
+    fn proved(&mut self, here: Here, now: Timestamp) -> Step {
+        self.proved_slot.clone_from(&here.slot);
+        self.home_slot = here.slot;
+        if self.phase == Phase::Confirming {
+            // Nobody may have written down what it is before it was started.
+            let (version, compatible) = (here.version, here.compatible);
+            self.bundle.get_or_insert_with(|| Bundle { version, compatible, ..Bundle::default() });
+            self.end(Outcome::Confirmed, None, now);
+        }
+        Step::Rest
+    }
+
+    fn despaired(&mut self, why: &str, here: &Here) -> Step {
+        // It was well before, and the other one shares its configuration and its disk: what troubles this one would trouble that one
+        // too. One that does not come up at all the boot loader leaves by its own counting.
+        if self.has_proved(&here.slot) {
+            return Step::Watch;
+        }
+        self.reason = Some(short(why));
+        // One that is no update may be good after a start, and the boot loader counts.
+        if self.phase == Phase::Confirming { Step::Abandon } else { Step::Restart }
+    }
+
     fn begin_proof(&mut self, now: Timestamp) {
         // What was said of the update before is no trouble of the system that it brought.
         self.reason = None;
@@ -226,7 +232,8 @@ impl Ledger {
     }
 
     fn roll_back(&mut self, here: &Here, now: Timestamp) -> Step {
-        let waits = matches!(self.phase, Phase::AwaitingRestart | Phase::TakingBack);
+        // One that was started already does not wait, whether or not that has been written down.
+        let waits = matches!(self.phase, Phase::AwaitingRestart | Phase::TakingBack) && here.slot != self.to_slot;
         if !waits && (here.other_slot.is_empty() || here.other == Standing::Barred) {
             return Step::Refuse(Refusal::NothingBefore);
         }
@@ -239,17 +246,19 @@ impl Ledger {
         }
         self.go(Phase::GoingBack, Step::SwitchOver, now)
     }
-}
 
-/// What was under way is done again: every step can be.
-fn resumed(phase: Phase) -> Step {
-    match phase {
-        Phase::Fetching => Step::Fetch,
-        Phase::Checking => Step::Check,
-        Phase::BackingUp => Step::BackUp,
-        Phase::Installing => Step::Install,
-        Phase::TakingBack => Step::Stay,
-        Phase::GoingBack => Step::SwitchOver,
-        _ => Step::Rest,
+    /// What was under way is done again: every step can be. But not by the system that it has brought, whose start is written down
+    /// first: to that one the other slot is the one that must not be touched.
+    fn resumed(&self, here: &Here) -> Step {
+        match self.phase {
+            _ if !self.to_slot.is_empty() && here.slot == self.to_slot => Step::Rest,
+            Phase::Fetching => Step::Fetch,
+            Phase::Checking => Step::Check,
+            Phase::BackingUp => Step::BackUp,
+            Phase::Installing => Step::Install,
+            Phase::TakingBack => Step::Stay,
+            Phase::GoingBack => Step::SwitchOver,
+            _ => Step::Rest,
+        }
     }
 }

@@ -35,7 +35,9 @@ impl PretendSlots {
     fn called(&self, name: &'static str) -> Result<(), UpdateError> {
         self.calls.borrow_mut().push(name);
         match self.fails {
-            Some(fails) if fails == name && self.still_fails() => Err(UpdateError::Install { said: "the disk is worn out".to_owned() }),
+            Some(fails) if fails == name && self.still_fails() => {
+                Err(UpdateError::Install { said: "the disk is worn out".to_owned() })
+            }
             _ => Ok(()),
         }
     }
@@ -421,6 +423,7 @@ fn a_system_that_was_to_be_taken_back_is_left_at_once() {
     house.calls();
     house.runs("B");
     house.counters("A_OK=1\nA_TRY=0");
+    house.driver(|driver| driver.resume()).expect("nothing for this one to do");
     house.confirm().expect("left");
     assert_eq!(house.calls(), ["mark_bad", "restart"]);
     house.runs("A");

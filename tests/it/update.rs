@@ -364,6 +364,24 @@ fn an_installation_that_the_power_cut_goes_on_after_the_next_start() {
     drop(gateway);
 }
 
+/// The power was cut when that was written down and the boot loader did not know yet.
+#[test]
+fn a_system_that_was_to_be_taken_back_is_left_before_anything_else() {
+    let machine = Machine::new();
+    let _gateway = machine.plan.start();
+    let ledger =
+        json!({"phase": "taking_back", "from_slot": "A", "to_slot": "B", "proved_slot": "A", "untried_slot": "B"});
+    machine.put("persist/update/state.json", ledger.to_string());
+    machine.boot("B");
+    machine.done(&["confirm"]);
+    assert_eq!(machine.calls(), ["rauc status mark-bad", "systemctl --no-block reboot"]);
+    machine.boot("A");
+    machine.done(&["confirm"]);
+    let calls = ["rauc status mark-good", "rauc status mark-bad other", "rauc status mark-active booted"];
+    assert_eq!(machine.calls(), calls);
+    assert_eq!(machine.status()["phase"], "rolled_back");
+}
+
 /// As when the stick is pulled out that its unit is bound to.
 #[test]
 fn an_installation_whose_driver_is_killed_stands_in_nobodys_way() {

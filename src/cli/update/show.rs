@@ -169,8 +169,10 @@ mod tests {
     #[test]
     fn the_end_of_somebody_elses_work_is_seen() {
         let before = json!({"phase": "idle", "changed_at": ""});
-        let at = |phase: &str, requested: bool| json!({"phase": phase, "changed_at": "1", "requested": requested, "reason": "because",
-            "at_work": phase == "installing"});
+        let at = |phase: &str, requested: bool| {
+            json!({"phase": phase, "changed_at": "1", "requested": requested, "reason": "because",
+            "at_work": phase == "installing"})
+        };
         assert_eq!(ended(&before, &before), None);
         assert_eq!(ended(&before, &at("installing", false)), None);
         assert_eq!(ended(&before, &at("awaiting_restart", true)), None);

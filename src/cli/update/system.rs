@@ -67,7 +67,7 @@ pub(super) fn confirm(loaded: &Loaded, places: &Places, terminal: &mut Terminal<
         tell: &mut |line| terminal.note(line),
     };
     let ledger = confirmation.run().map_err(Failure::Update)?;
-    if ledger.phase.is_working() {
+    if ledger.phase.is_working() && ledger.has_proved(&places.slot()) {
         terminal.note("The power was cut during an update; it goes on.");
         // This system is proved whatever comes of that; the ledger has the reason.
         let patient = HouseHands::new(loaded, places).waiting_for_network(NETWORK_WAIT);
