@@ -91,7 +91,7 @@ pass "B, version $newer, is up after $up_s s, and has proved itself"
 record update_restart_s "$up_s"
 
 # Back to A, without a kernel; its file is still there.
-inside 'debugfs -w -R "punch /boot/Image 0" /dev/disk/by-partlabel/root-a' >/dev/null 2>&1 || true
+inside 'debugfs -w -R "punch /boot/Image 0" /dev/kafclaw/root-a' >/dev/null 2>&1 || true
 old_id=$(boot_id)
 update rollback >&2 || fail "nobody may go back"
 back_s=$(wait_until 900 has_started_from B) || fail "the machine does not come back"
