@@ -22,5 +22,6 @@ cp image/grub/grub.cfg "$esp/EFI/BOOT/grub.cfg"
 } >"$esp/EFI/BOOT/board.cfg"
 grub-editenv "$esp/EFI/BOOT/grubenv" create
 grub-editenv "$esp/EFI/BOOT/grubenv" set ORDER="A B" A_OK=1 A_TRY=0 B_OK=0 B_TRY=0 RESET=0
+cp "$esp/EFI/BOOT/grubenv" "$esp/EFI/BOOT/grubenv.bak"
 overlay "board/$BOARD/boot" "$esp"
 board_boot "$esp"
