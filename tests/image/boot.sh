@@ -16,6 +16,7 @@ need_browser
 has curl || install_packages curl
 has jq || install_packages jq
 { has mcopy && has mkfs.vfat; } || install_packages mtools dosfstools
+has sgdisk || install_packages gdisk
 begin "boot-$firmware" 21000
 
 web=http://127.0.0.1:$((PORT_BASE + 2))
@@ -31,11 +32,19 @@ truncate -s 34M "$SCRATCH/other"
 mkfs.vfat -F 32 "$SCRATCH/other" >/dev/null
 head -c 100000 /dev/urandom >"$SCRATCH/noise"
 mcopy -i "$SCRATCH/other" "$SCRATCH/noise" ::/noise.raucb
+# And a stranger's, with partitions that are called as this machine's own, and a key.
+truncate -s 200M "$SCRATCH/decoy"
+sgdisk --new=1:1M:+64M --change-name=1:esp --new=2:65M:+64M --change-name=2:data "$SCRATCH/decoy" >/dev/null
+mkfs.vfat -F 32 --offset 2048 "$SCRATCH/decoy" 65536 >/dev/null 2>&1
+mkfs.ext4 -q -F -E offset=68157440 "$SCRATCH/decoy" 64M
+ssh-keygen -q -t ed25519 -N '' -C stranger -f "$SCRATCH/stranger"
+echo "{\"ssh_key\": \"$(cat "$SCRATCH/stranger.pub")\"}" >"$SCRATCH/decoy.json"
+mcopy -i "$SCRATCH/decoy@@1M" "$SCRATCH/decoy.json" ::/kafclaw.json
 # And a second cable, at whose other end is nobody yet.
 near="-netdev socket,id=near,udp=127.0.0.1:$((PORT_BASE + 8)),localaddr=127.0.0.1:$((PORT_BASE + 9))"
 # shellcheck disable=SC2086 # Words.
 start_machine "$SCRATCH/disk" "$firmware" -device qemu-xhci -drive if=none,id=stick,format=raw,file="$SCRATCH/stick" \
-    -drive if=none,id=other,format=raw,file="$SCRATCH/other" -device usb-storage,drive=stick,removable=on $near -device virtio-net-pci,netdev=near,romfile=
+    -drive if=none,id=other,format=raw,file="$SCRATCH/other" -drive if=none,id=decoy,format=raw,file="$SCRATCH/decoy" -device usb-storage,drive=stick,removable=on $near -device virtio-net-pci,netdev=near,romfile=
 tell_machine 'set_link near off'
 answered=$(wait_until 600 dashboard_answers) || fail "the dashboard does not answer"
 answered_at=$(now)
@@ -130,6 +139,24 @@ inside 'nft list chain inet kafclaw input | grep -q "policy drop"' || fail "no f
 pass "open are only: $listening"
 inside 'grep -qE "^[^:]+:[^!*:]" /etc/shadow' && fail "somebody has a password"
 pass "nobody has a password"
+# Whoever breaks into the assistant, the broker or the names may look at the slots, and no more.
+for user in kafclaw mosquitto avahi; do
+    for call in 'Mark ss bad booted' 'InstallBundle sa{sv} /var/tmp/x.raucb 0' 'Info s /var/tmp/x.raucb'; do
+        said=$(inside "setpriv --reuid $user --regid $user --clear-groups busctl call de.pengutronix.rauc / de.pengutronix.rauc.Installer $call" 2>&1) &&
+            fail "$user may call $call: $said"
+        echo "$said" | grep -qiE 'access denied|not authorized' || fail "$call is refused to $user in other words: $said"
+    done
+done
+inside 'setpriv --reuid kafclaw --regid kafclaw --clear-groups rauc status' >/dev/null || fail "the assistant may not see the slots"
+inside 'setpriv --reuid kafclaw --regid kafclaw --clear-groups rauc status mark-bad' >/dev/null 2>&1 && fail "the assistant may mark slots"
+pass "only root installs and marks slots"
+inside 'find /var/lib/kafclaw /var/lib/mosquitto -maxdepth 1 -user root' >"$SCRATCH/roots"
+[ ! -s "$SCRATCH/roots" ] || fail "root has written into the folders of others: $(cat "$SCRATCH/roots")"
+pass "root has written nothing in the folders of the assistant and the broker"
+[ "$(inside 'chronyd -p | grep ^makestep | tail -n 1')" = 'makestep 1 3' ] || fail "time servers may set the clock whenever they like"
+inside 'systemctl is-active kafclaw-clock.timer && systemctl start kafclaw-clock.service && find /var/lib/chrony/chrony.drift -newermt "-1 minute" | grep .' >/dev/null ||
+    fail "the time is not saved"
+pass "the time is saved, and set by the first answers of time servers only"
 # Whatever the program itself says is a sentence, and what it is about stands in fields of its own.
 inside 'journalctl --sync; journalctl -o json SYSLOG_IDENTIFIER=kafclaw _TRANSPORT=journal' | jq -c 'select(.TARGET | startswith("kafclaw"))' >"$SCRATCH/journal"
 strange=$(jq -c 'select((has("CODE_FILE") and has("PRIORITY") and (.MESSAGE | test("^[A-Z][^{}=]*[.]$"))) | not)' "$SCRATCH/journal")
@@ -169,6 +196,26 @@ wait_until 60 stick_is_gone >/dev/null || fail "the stick was pulled and is stil
 ! grep -q noise.raucb "$SCRATCH/again" || fail "it is still found: $(cat "$SCRATCH/again")"
 [ -z "$(inside 'systemctl --failed --no-legend --plain')" ] || fail "failed units: $(inside 'systemctl --failed --no-legend')"
 pass "an update on a stick is looked at as long as the stick is in: $(tail -n 1 "$SCRATCH/refused")"
+
+# The stranger's stick: it may show its models and updates, and nothing takes it for this machine's own disk, now or at the next start.
+decoy_is_in() {
+    inside 'test -e /run/media/*1/kafclaw.json && test -e /run/media/*2/lost+found'
+}
+tell_machine 'device_add usb-storage,id=decoy,drive=decoy,removable=on'
+wait_until 120 decoy_is_in >/dev/null || fail "the stranger's stick is not shown: $(inside 'lsblk -o NAME,PARTLABEL; cat /proc/mounts')"
+number=0
+for name in esp root-a root-b persist data; do
+    number=$((number + 1))
+    [ "$(inside "readlink -f /dev/kafclaw/$name")" = /dev/vda$number ] || fail "$name is $(inside "readlink -f /dev/kafclaw/$name")"
+done
+for place in '-t ext4 /persist' '-t ext4 /var' '-t vfat /efi'; do
+    inside "ls ${place##* } >/dev/null; findmnt -no SOURCE $place"
+done | tr '\n' ' ' >"$SCRATCH/mounted"
+[ "$(cat "$SCRATCH/mounted")" = '/dev/vda4 /dev/vda5 /dev/vda1 ' ] || fail "mounted are $(cat "$SCRATCH/mounted")"
+inside 'systemctl stop efi.mount; systemctl restart kafclaw-provision.service' 2>/dev/null
+inside 'grep -q stranger /persist/ssh/authorized_keys' && fail "a stranger's key was taken"
+pass "a stick whose partitions have the same names is not taken for the disk"
+tell_machine 'device_del decoy'
 
 # When the kernel began, by the clock of this host.
 uptime=$(inside 'cut -d " " -f 1 /proc/uptime')
