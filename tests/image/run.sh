@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
 # `run.sh program` stops after the program; `run.sh worker` builds the worker for GPUs instead and looks at it, which is for the night;
-# `run.sh all` also makes the image once more, boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, and joins
-# Wi-Fis. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes. Figures that the
+# `run.sh all` also makes the image once more, boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, damages its disk,
+# and joins Wi-Fis. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes. Figures that the
 # tests note are printed by `scripts/bench.sh image`.
 set -eu
 
@@ -39,5 +39,6 @@ tests/image/boot.sh u-boot
 tests/image/flash.sh
 tests/image/update.sh
 tests/image/fallback.sh
+tests/image/damage.sh
 tests/image/reset.sh
 tests/image/wifi.sh
