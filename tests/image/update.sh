@@ -2,7 +2,7 @@
 # Takes a running image through an update and back, for who changes updates, slots, counters or GRUB: bundles that were cut off or changed,
 # of a stranger, of another board and of an older version are refused, one of the next version comes over a line that breaks and is installed to slot B by
 # `kafclaw update`, B comes up and proves itself; then somebody goes back to A, whose kernel cannot be read, and the machine must come back to B by itself,
-# with what the home has told intact. Prints how long each takes. `update.sh [IMAGE BUNDLE]`.
+# with what the home has told intact. Another one comes on a stick, which is pulled in the middle. Prints how long each takes. `update.sh [IMAGE BUNDLE]`.
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,7 @@ bundle=${2:-target/image/$PRODUCT-qemu-aarch64-$VERSION.raucb}
 need_machine
 need_image
 has curl || install_packages curl
-has mcopy || install_packages mtools
+{ has mcopy && has mkfs.vfat; } || install_packages mtools dosfstools
 begin update 21040
 shop_port=$((PORT_BASE + 9))
 
@@ -42,10 +42,15 @@ take_root "$bundle"
 newer=$(version_after 1)
 # As step 70 does, so that it is as large as one that people get.
 COMPRESSION=12 changed_bundle newer "$newer" </dev/null
+changed_bundle pulled "$(version_after 2)" </dev/null
 rm -r "$SCRATCH/good"
 
+truncate -s $(($(stat -c %s "$SCRATCH/pulled.raucb") + 33554432)) "$SCRATCH/stick"
+mkfs.vfat -F 32 "$SCRATCH/stick" >/dev/null
+mcopy -i "$SCRATCH/stick" "$SCRATCH/pulled.raucb" ::/
+
 new_disk "$image" "$SCRATCH/disk"
-start_machine "$SCRATCH/disk" uefi
+start_machine "$SCRATCH/disk" uefi -device qemu-xhci -drive if=none,id=stick,format=raw,file="$SCRATCH/stick"
 wait_until 600 dashboard_answers >/dev/null || fail "A does not come up"
 wait_until 120 runs_from A >/dev/null || fail "it does not run from A"
 wait_until 300 has_proved A >/dev/null || fail "A does not prove itself"
@@ -102,3 +107,13 @@ pass "back in B $back_s s after A was started without a kernel, and the reason i
 record fallback_kernel_s "$back_s"
 kafclaw_inside memory list | grep -q stopcock || fail "the memory is gone"
 pass "what the home has told is there"
+
+# A stick is pulled as soon as what is on it was copied.
+wait_until 300 is_settled >/dev/null || fail "B is in phase $(phase)"
+tell_machine 'device_add usb-storage,id=stick,drive=stick,removable=on'
+wait_until 900 is_in installing >/dev/null || fail "the stick's update is not installed: $(phase), $(inside 'journalctl --no-pager -b -u "kafclaw-stick*" -u "kafclaw-bring*"')"
+tell_machine 'device_del stick'
+wait_until 60 inside 'test ! -e /run/media/*/pulled.raucb' >/dev/null || fail "the stick is still shown"
+is_in installing || fail "it was written before the stick was pulled: $(phase)"
+wait_until 900 is_in awaiting_restart >/dev/null || fail "the update ended with the stick: $(phase)"
+pass "an update that was copied from a stick is installed to its end without the stick"
