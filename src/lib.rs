@@ -106,8 +106,8 @@
 //! 32. *2026-11-21.* An update is installed by a process of root's that lives for as long as that takes. The gateway has no rights: it
 //!     writes a request, a path unit of systemd starts `kafclaw update apply`, and that has everything that touches the network or the
 //!     house's files done by the house's own user. RAUC alone decides whom to believe, so a bundle may come from anywhere. Giving the
-//!     gateway RAUC's D-Bus would have let whoever breaks into it mark slots and restart the machine. *Otherwise if* RAUC learns
-//!     policies by method.
+//!     gateway RAUC's D-Bus would have let whoever breaks into it mark slots and restart the machine: the bus lets all but root only
+//!     ask how the slots are, as `kafclaw doctor` does.
 //! 33. *2026-11-21.* A slot proves itself after every start, not only after updates; one that cannot after an update is given up at
 //!     once instead of three times. What is known about it lies in one file on `persist`, which both systems read.
 //! 34. *2026-11-21.* Whether an older program can go on with a newer database is found out, not declared: what a change did to the layout
