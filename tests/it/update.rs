@@ -342,20 +342,28 @@ fn every_refusal_is_a_sentence_that_says_what_to_do() {
     }
 }
 
+/// Kills the driver while it writes the slot, after `meanwhile`; returns the bundle.
+fn killed_while_it_installs(machine: &Machine, meanwhile: impl FnOnce(&str)) -> String {
+    machine.put("hang", "");
+    let file = machine.bundle("new.raucb", "kafclaw-test", "0.3.0");
+    let mut driver = machine.plan.command(&["update", "install", &file]);
+    let mut driver = driver.stdout(Stdio::null()).spawn().expect("the program");
+    eventually("it writes the slot", PATIENCE, || machine.status()["progress"]["percent"] == 20);
+    meanwhile(&file);
+    driver.kill().expect("killed");
+    driver.wait().expect("ended");
+    fs::remove_file(machine.folder.path().join("hang")).expect("removed");
+    assert_eq!(machine.status()["phase"], "installing");
+    file
+}
+
 #[test]
 fn an_installation_that_the_power_cut_goes_on_after_the_next_start() {
     let machine = Machine::new();
     let gateway = machine.plan.start();
-    machine.put("hang", "");
-    let file = machine.bundle("new.raucb", "kafclaw-test", "0.3.0");
-    let mut cut = machine.plan.command(&["update", "install", &file]);
-    let mut cut = cut.stdout(Stdio::null()).spawn().expect("the program");
-    eventually("it writes the slot", PATIENCE, || machine.status()["progress"]["percent"] == 20);
-    assert!(machine.refused(&["install", &file]).contains("under way"));
-    cut.kill().expect("killed");
-    cut.wait().expect("ended");
-    fs::remove_file(machine.folder.path().join("hang")).expect("removed");
-    assert_eq!(machine.status()["phase"], "installing");
+    let file = killed_while_it_installs(&machine, |file| {
+        assert!(machine.refused(&["install", file]).contains("under way"));
+    });
     // What was to be installed is here, wherever it came from.
     fs::remove_file(&file).expect("removed");
     machine.done(&["confirm"]);
@@ -387,19 +395,12 @@ fn a_system_that_was_to_be_taken_back_is_left_before_anything_else() {
 fn an_installation_whose_driver_is_killed_stands_in_nobodys_way() {
     let machine = Machine::new();
     let gateway = machine.plan.start();
-    machine.put("hang", "");
-    let file = machine.bundle("new.raucb", "kafclaw-test", "0.3.0");
-    let mut lost = machine.plan.command(&["update", "install", &file]);
-    let mut lost = lost.stdout(Stdio::null()).spawn().expect("the program");
-    eventually("it writes the slot", PATIENCE, || machine.status()["progress"]["percent"] == 20);
-    assert_eq!(machine.status()["at_work"], true);
     let door = gateway.dashboard();
-    assert_eq!(door.post("/api/v1/update/install", &json!({"source": file})).status, 409);
-    lost.kill().expect("killed");
-    lost.wait().expect("ended");
-    fs::remove_file(machine.folder.path().join("hang")).expect("removed");
-    let status = machine.status();
-    assert_eq!((&status["phase"], &status["at_work"]), (&"installing".into(), &false.into()));
+    let file = killed_while_it_installs(&machine, |file| {
+        assert_eq!(machine.status()["at_work"], true);
+        assert_eq!(door.post("/api/v1/update/install", &json!({"source": file})).status, 409);
+    });
+    assert_eq!(machine.status()["at_work"], false);
     assert_eq!(door.post("/api/v1/update/install", &json!({"source": file})).status, 202);
     machine.calls();
     machine.done(&["apply"]);
