@@ -25,6 +25,7 @@ tests/image/floors.sh "$program"
 tests/image/smoke.sh "$program"
 [ "${1:-}" != program ] || exit 0
 wait "$packages" || { cat "$told" >&2; exit 1; }
+trap 'rm -f "$told"' EXIT
 scripts/image.sh qemu-aarch64 >/dev/null
 tests/image/boards.sh
 tests/image/boot.sh uefi
