@@ -18,6 +18,7 @@ use crate::update::ledger::{Ledger, Order, Phase};
 use crate::update::machine::{Fact, Step};
 use crate::update::places::Places;
 use crate::update::port::{Hands, Slots, Standing};
+use crate::update::shape;
 
 /// Bytes between two words about a download whose length nobody knows.
 const WORD_BYTES: u64 = 4 * 1024 * 1024;
@@ -175,14 +176,22 @@ impl Driver<'_> {
         self.show(&Progress { phase: Phase::Checking, ..Progress::default() });
         let source = ledger.order.as_ref().map(|order| order.source.clone()).unwrap_or_default();
         let bundle = self.places.bundle();
+        let mut is_here = false;
         for folder in [&self.places.incoming, &self.places.store] {
             let part = fetch::part(folder, &source);
-            if fs::symlink_metadata(&part).is_ok() {
-                let _ = fs::remove_file(self.places.bundle_facts());
-                keep::make_folder(&self.places.store, 0o755)
-                    .and_then(|()| take_over(&part, &bundle))
-                    .map_err(UpdateError::file("take over", &part))?;
+            if fs::symlink_metadata(&part).is_err() {
+                continue;
             }
+            // What other hands had begun before the power was cut must not take the place of what is whole.
+            if is_here && shape::check(&bundle).is_ok() {
+                let _ = fs::remove_file(&part);
+                continue;
+            }
+            let _ = fs::remove_file(self.places.bundle_facts());
+            keep::make_folder(&self.places.store, 0o755)
+                .and_then(|()| take_over(&part, &bundle))
+                .map_err(UpdateError::file("take over", &part))?;
+            is_here = true;
         }
         let checked = self.slots.read(&bundle);
         let facts = match checked {

@@ -273,6 +273,27 @@ fn a_system_that_was_well_before_stays_in_trouble_and_is_proved_by_one_look() {
     assert_eq!((house.ledger().phase, house.ledger().reason), (Phase::Idle, None));
 }
 
+/// Root's own hands begin in another folder than the house's user, who goes on after a power cut.
+#[test]
+fn a_beginning_by_other_hands_does_not_take_the_place_of_what_is_whole() {
+    for (whole_by_root, folder) in [(false, "store"), (true, "incoming")] {
+        let mut house = House::new();
+        let whole = bundle("kafclaw-x", "0.3.0");
+        let order = house.file("new.raucb", &whole);
+        let (store, incoming) = (house.places.store.clone(), house.places.incoming.clone());
+        let other = if whole_by_root { incoming } else { store.clone() };
+        if whole_by_root {
+            house.hands.fetching.folder = store;
+        }
+        fs::create_dir_all(&other).expect("made");
+        let beginning = fetch::part(&other, &order.source);
+        fs::write(&beginning, &whole[..whole.len() / 2]).expect("written");
+        let ledger = house.driver(|driver| driver.install(order)).unwrap_or_else(|error| panic!("{folder}: {error}"));
+        assert_eq!(ledger.phase, Phase::AwaitingRestart, "{folder}");
+        assert!(!beginning.exists(), "{folder}");
+    }
+}
+
 /// RAUC could mark nothing and install nothing, and a sick system would have had nowhere to go.
 #[test]
 fn counters_that_a_power_cut_has_torn_are_made_anew_for_the_slot_that_runs() {
