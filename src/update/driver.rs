@@ -18,7 +18,6 @@ use crate::update::ledger::{Ledger, Order, Phase};
 use crate::update::machine::{Fact, Step};
 use crate::update::places::Places;
 use crate::update::port::{Hands, Slots, Standing};
-use crate::update::shape;
 
 /// Bytes between two words about a download whose length nobody knows.
 const WORD_BYTES: u64 = 4 * 1024 * 1024;
@@ -127,7 +126,7 @@ impl Driver<'_> {
                 Step::Rest | Step::Watch => return Ok(()),
                 Step::Refuse(refusal) => return Err(UpdateError::Refused(refusal)),
                 Step::Fetch => self.fetch(&held.ledger).map(|()| Fact::Fetched),
-                Step::Check => self.check(&held.ledger),
+                Step::Check => self.check(),
                 Step::BackUp => self.back_up(),
                 Step::Install => self.write_slot(),
                 Step::Restart => return self.slots.restart(),
@@ -159,7 +158,7 @@ impl Driver<'_> {
         let mut shown = Progress { phase: Phase::Fetching, ..Progress::default() };
         self.show(&shown);
         let (places, tell) = (self.places, &mut *self.tell);
-        self.hands.fetch(&order, &mut |bytes, total| {
+        let brought = self.hands.fetch(&order, &mut |bytes, total| {
             let percent = total.filter(|total| *total > 0).map(|total| percent(bytes, total));
             let is_news = match percent {
                 Some(_) => percent != shown.percent,
@@ -169,30 +168,22 @@ impl Driver<'_> {
                 shown = Progress { percent, bytes, bytes_total: total, ..shown.clone() };
                 show(places, tell, &shown);
             }
-        })
+        })?;
+        // What was said about the one before is not said about this one.
+        let _ = fs::remove_file(places.bundle_facts());
+        keep::make_folder(&places.store, 0o755)
+            .and_then(|()| take_over(&brought, &places.bundle()))
+            .map_err(UpdateError::file("take over", &brought))?;
+        // Other hands may have begun before the power was cut.
+        for folder in [&places.incoming, &places.store] {
+            let _ = fs::remove_file(fetch::part(folder, &order.source));
+        }
+        Ok(())
     }
 
-    fn check(&mut self, ledger: &Ledger) -> Result<Fact, UpdateError> {
+    fn check(&mut self) -> Result<Fact, UpdateError> {
         self.show(&Progress { phase: Phase::Checking, ..Progress::default() });
-        let source = ledger.order.as_ref().map(|order| order.source.clone()).unwrap_or_default();
         let bundle = self.places.bundle();
-        let mut is_here = false;
-        for folder in [&self.places.incoming, &self.places.store] {
-            let part = fetch::part(folder, &source);
-            if fs::symlink_metadata(&part).is_err() {
-                continue;
-            }
-            // What other hands had begun before the power was cut must not take the place of what is whole.
-            if is_here && shape::check(&bundle).is_ok() {
-                let _ = fs::remove_file(&part);
-                continue;
-            }
-            let _ = fs::remove_file(self.places.bundle_facts());
-            keep::make_folder(&self.places.store, 0o755)
-                .and_then(|()| take_over(&part, &bundle))
-                .map_err(UpdateError::file("take over", &part))?;
-            is_here = true;
-        }
         let checked = self.slots.read(&bundle);
         let facts = match checked {
             Ok(facts) => facts,

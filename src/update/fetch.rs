@@ -61,13 +61,13 @@ impl Default for Fetching {
 }
 
 /// Where the bundle from `source` waits in `folder`: each source has its own, so that beginnings are not mixed up.
-pub(super) fn part(folder: &Path, source: &str) -> PathBuf {
+pub fn part(folder: &Path, source: &str) -> PathBuf {
     let name = to_hex(&Sha256::digest(source.as_bytes())[..8]);
     folder.join(format!("{PART_PREFIX}{name}.raucb"))
 }
 
-/// Brings what `order` names, whole; what came of it earlier is gone on from.
-pub fn bring(it: &Fetching, order: &Order, tell: Tell<'_>) -> Result<(), UpdateError> {
+/// Brings what `order` names to its place in the folder, whole, and says where that is; what came of it earlier is gone on from.
+pub fn bring(it: &Fetching, order: &Order, tell: Tell<'_>) -> Result<PathBuf, UpdateError> {
     keep::make_folder(&it.folder, 0o700).map_err(UpdateError::file("make the folder", &it.folder))?;
     let part = part(&it.folder, &order.source);
     forget_others(&it.folder, &part);
@@ -84,7 +84,8 @@ pub fn bring(it: &Fetching, order: &Order, tell: Tell<'_>) -> Result<(), UpdateE
         copy(Path::new(&order.source), &part, tell)?;
     }
     // What turned out to be no bundle would be gone on from for ever.
-    shape::check(&part).map(drop).inspect_err(|_| drop(fs::remove_file(&part)))
+    shape::check(&part).inspect_err(|_| drop(fs::remove_file(&part)))?;
+    Ok(part)
 }
 
 fn download(it: &Fetching, source: &str, part: &Path, tell: Tell<'_>) -> Result<(), UpdateError> {

@@ -40,7 +40,7 @@ pub use confirm::{Confirmation, Times, prove};
 pub use desk::{Desk, Served};
 pub use driver::{Driver, Progress};
 pub use errors::UpdateError;
-pub use fetch::{Fetching, Tell, bring, bundle_on_stick, check_room, look};
+pub use fetch::{Fetching, Tell, bring, bundle_on_stick, check_room, look, part};
 pub use index::{Index, Offer};
 pub use judge::Refusal;
 pub use keep::{Request, make_folder};

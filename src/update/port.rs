@@ -60,8 +60,8 @@ pub trait Slots {
 
 /// What is done by the house's own user, so that nothing that anybody sends is handled with more rights than it needs.
 pub trait Hands {
-    /// Brings the bundle; what has come of it earlier is gone on from.
-    fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), UpdateError>;
+    /// Brings the bundle and says where it is now; what has come of it earlier is gone on from.
+    fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<PathBuf, UpdateError>;
 
     /// Copies the database; none where there is none.
     fn back_up(&mut self) -> Result<Option<PathBuf>, UpdateError>;

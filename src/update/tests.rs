@@ -106,7 +106,7 @@ struct PretendHands {
 }
 
 impl Hands for PretendHands {
-    fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), UpdateError> {
+    fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<PathBuf, UpdateError> {
         fetch::bring(&self.fetching, order, tell)
     }
 

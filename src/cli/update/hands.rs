@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::base::error::chain;
 use crate::cli::update::{backup_file, fetching, health, test_root};
 use crate::config::Loaded;
-use crate::update::{Fetching, Hands, Order, Places, UpdateError, bring};
+use crate::update::{Fetching, Hands, Order, Places, UpdateError, bring, part};
 
 /// Of one line that a part of the work says; more ends it.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
@@ -107,7 +107,7 @@ impl<'a> HouseHands<'a> {
 }
 
 impl Hands for HouseHands<'_> {
-    fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), UpdateError> {
+    fn fetch(&mut self, order: &Order, tell: &mut dyn FnMut(u64, Option<u64>)) -> Result<PathBuf, UpdateError> {
         match self.doer {
             Doer::User(user, group) if order.is_url() || !self.trusts_files => {
                 let mut each = |said: &Value| {
@@ -116,7 +116,9 @@ impl Hands for HouseHands<'_> {
                     }
                 };
                 let wait_s = self.network_wait.as_secs().to_string();
-                self.part((user, group), &["fetch", "--network-wait-s", &wait_s], &json!(order), &mut each).map(drop)
+                self.part((user, group), &["fetch", "--network-wait-s", &wait_s], &json!(order), &mut each)?;
+                // Not what they say, who may be anybody's by now.
+                Ok(part(&self.places.incoming, &order.source))
             }
             Doer::User(..) => bring(&self.fetching(&self.places.store, &order.source)?, order, tell),
             Doer::Itself => bring(&self.fetching(&self.places.incoming, &order.source)?, order, tell),

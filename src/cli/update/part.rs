@@ -85,7 +85,7 @@ fn fetch(loaded: &Loaded, places: &Places, network_wait: Duration, terminal: &mu
             let _ = terminal.print(&json!({"bytes": bytes, "total": total}).to_string());
         }
     };
-    bring(&fetching, &order, &mut tell).map_err(Failure::Update)
+    bring(&fetching, &order, &mut tell).map(drop).map_err(Failure::Update)
 }
 
 /// Copies the database to `copy`, which replaces that of the update before; none where there is no database yet.
