@@ -54,7 +54,7 @@ impl Confirmation<'_> {
             Err(error) => (self.tell)(&format!("GRUB's counters cannot be used: {}", chain(&error))),
         }
         let before = keep::read_ledger(&self.places.ledger).phase;
-        let (ledger, step) = self.note(Fact::Started(self.places.here()))?;
+        let (ledger, step) = note_start(self.places, self.clock)?;
         if step == Step::Abandon {
             (self.tell)("This slot was to be taken back before it was started. Starting anew.");
             self.abandon();
@@ -78,7 +78,7 @@ impl Confirmation<'_> {
                 Verdict::Troubled(why) => {
                     (self.tell)(&format!("Not well yet: {why}"));
                     // Whether it can be written now decides nothing.
-                    let _ = self.note(Fact::Troubled(why));
+                    let _ = note(self.places, self.clock, Fact::Troubled(why));
                 }
                 Verdict::NowhereToGo(why) => {
                     (self.tell)(&format!("This slot is {why}. There is no other to go to; waiting on."));
@@ -115,7 +115,7 @@ impl Confirmation<'_> {
             return Ok(None);
         }
         (self.tell)(&format!("This slot is {why}. Starting anew."));
-        let noted = self.note(fact);
+        let noted = note(self.places, self.clock, fact);
         if step == Step::Abandon {
             self.abandon();
         }
@@ -128,10 +128,6 @@ impl Confirmation<'_> {
         if let Err(error) = self.slots.mark_bad() {
             (self.tell)(&format!("This slot could not be given up: {}", chain(&error)));
         }
-    }
-
-    fn note(&self, fact: Fact) -> Result<(Ledger, Step), UpdateError> {
-        note(self.places, self.clock, fact)
     }
 }
 
@@ -160,9 +156,21 @@ pub fn prove(places: &Places, slots: &dyn Slots, clock: &Clock) -> Result<Ledger
     slots.mark_good()?;
     keep::write(&places.proved(), b"", 0o644, Lasting::No)?;
     // Nobody need have noted that it was started.
-    note(places, clock, Fact::Started(places.here()))?;
+    note_start(places, clock)?;
     let (ledger, _) = note(places, clock, Fact::Proved(places.here()))?;
     Ok(ledger)
+}
+
+/// Notes that the machine came up, once for each time that it did: an update that was installed since then has not been started.
+fn note_start(places: &Places, clock: &Clock) -> Result<(Ledger, Step), UpdateError> {
+    if places.started().exists() {
+        return Ok((keep::read_ledger(&places.ledger), Step::Watch));
+    }
+    let (ledger, step) = note(places, clock, Fact::Started(places.here()))?;
+    if step == Step::Watch {
+        keep::write(&places.started(), b"", 0o644, Lasting::No)?;
+    }
+    Ok((ledger, step))
 }
 
 /// Takes a fact in while nobody else may change the ledger.

@@ -141,7 +141,7 @@ impl Driver<'_> {
                     return self.slots.restart();
                 }
             };
-            let fact = fact.unwrap_or_else(|error| Fact::Broke(chain(&error)));
+            let fact = fact.unwrap_or_else(|error| Fact::Broke(chain(&error), self.places.here()));
             step = self.note(held, fact)?;
             if held.ledger.phase != was {
                 tracing::info!(from = was.name(), to = held.ledger.phase.name(), "An update has come further.");

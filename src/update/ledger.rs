@@ -22,6 +22,8 @@ pub struct Ledger {
     pub order: Option<Order>,
     /// What it turned out to be.
     pub bundle: Option<Bundle>,
+    /// What waited for a restart, or may have been written whole, when that was asked for; it waits on until it is written over.
+    pub waiting: Option<Bundle>,
     /// The slot and version that ran when it was asked for.
     pub from_slot: String,
     pub from_version: String,
@@ -50,6 +52,7 @@ impl Default for Ledger {
             phase: Phase::Idle,
             order: None,
             bundle: None,
+            waiting: None,
             from_slot: String::new(),
             from_version: String::new(),
             to_slot: String::new(),
@@ -251,7 +254,11 @@ impl Ledger {
         };
         self.enter(phase, now);
         let version = self.bundle.as_ref().map(|bundle| bundle.version.clone()).unwrap_or_default();
-        self.past.insert(0, Past { at: self.changed_at.clone(), version, outcome, reason: self.reason.clone() });
+        self.remember(Past { at: self.changed_at.clone(), version, outcome, reason: self.reason.clone() });
+    }
+
+    pub(super) fn remember(&mut self, past: Past) {
+        self.past.insert(0, past);
         self.past.truncate(PAST_LEN_MAX);
     }
 }

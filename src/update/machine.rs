@@ -3,8 +3,10 @@
 
 use crate::base::clock::Timestamp;
 use crate::update::judge::{Refusal, judge};
-use crate::update::ledger::{Bundle, Ledger, Order, Outcome, Phase, short};
+use crate::update::ledger::{Bundle, Ledger, Order, Outcome, Past, Phase, short};
 use crate::update::port::{Here, Standing};
+
+const DID_NOT_START: &str = "the new system did not start, and the boot loader came back to this one by itself";
 
 /// Something that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,9 +25,9 @@ pub enum Fact {
     Installed,
     /// The boot loader will not start what waited.
     Stayed,
-    /// A step could not be taken.
-    Broke(String),
-    /// The machine came up.
+    /// A step could not be taken, for this reason; and this is where we are.
+    Broke(String, Here),
+    /// The machine came up. Said once for each time that it did.
     Started(Here),
     /// Health checks fail, and for this reason.
     Troubled(String),
@@ -67,6 +69,7 @@ impl Ledger {
             (Phase::Checking, Fact::Checked(bundle, here)) => self.checked(bundle, &here, now),
             (Phase::BackingUp, Fact::BackedUp(copy)) => {
                 self.backup = copy;
+                self.waiting = None;
                 // What is written there now has proved nothing.
                 self.untried_slot.clone_from(&self.to_slot);
                 if self.proved_slot == self.to_slot {
@@ -85,17 +88,16 @@ impl Ledger {
                 Step::Rest
             }
             // It waits as before, and may be taken back again.
-            (Phase::TakingBack, Fact::Broke(why)) => {
+            (Phase::TakingBack, Fact::Broke(why, _)) => {
                 self.reason = Some(short(&why));
                 self.go(Phase::AwaitingRestart, Step::Rest, now)
             }
-            (phase, Fact::Broke(why)) if phase.is_working() || phase == Phase::GoingBack => {
+            (phase, Fact::Broke(why, here)) if phase.is_working() || phase == Phase::GoingBack => {
                 if phase == Phase::Installing {
                     // RAUC bars what it has begun to write; else there is what there was.
                     self.untried_slot.clear();
                 }
-                self.end(Outcome::Failed, Some(why), now);
-                Step::Rest
+                self.fail(why, &here, now)
             }
             (_, Fact::Started(here)) => self.started(&here, now),
             (Phase::Confirming, Fact::Troubled(why)) => {
@@ -117,13 +119,43 @@ impl Ledger {
         step
     }
 
+    /// Ends what was asked for.
+    fn fail(&mut self, why: String, here: &Here, now: Timestamp) -> Step {
+        self.end(Outcome::Failed, Some(why), now);
+        self.let_wait(here, now);
+        Step::Rest
+    }
+
+    /// What waited for a restart before goes on waiting, if the boot loader would still start it.
+    fn let_wait(&mut self, here: &Here, now: Timestamp) {
+        let waiting = self.waiting.take().filter(|_| here.other == Standing::Ready);
+        if let Some(waiting) = waiting {
+            self.bundle = Some(waiting);
+            self.enter(Phase::AwaitingRestart, now);
+        }
+    }
+
     /// Whoever asks holds the lock: what is under way by the ledger has lost its driver, and this takes its place.
     fn asked(&mut self, order: Order, now: Timestamp) -> Step {
         if matches!(self.phase, Phase::Confirming | Phase::GoingBack) {
             return Step::Refuse(Refusal::Proving);
         }
-        let Self { past, proved_slot, home_slot, untried_slot, .. } = std::mem::take(self);
-        *self = Self { order: Some(order), past, proved_slot, home_slot, untried_slot, ..Self::default() };
+        let before = std::mem::take(self);
+        // One that was being written may have been ended by RAUC, which outlives a driver.
+        let may_wait = matches!(before.phase, Phase::AwaitingRestart | Phase::Installing);
+        let waiting = if may_wait { before.bundle } else { before.waiting };
+        *self = Self {
+            order: Some(order),
+            past: before.past,
+            proved_slot: before.proved_slot,
+            home_slot: before.home_slot,
+            untried_slot: before.untried_slot,
+            ..Self::default()
+        };
+        if waiting.is_some() {
+            (self.from_slot, self.from_version) = (before.from_slot, before.from_version);
+            (self.to_slot, self.backup, self.waiting) = (before.to_slot, before.backup, waiting);
+        }
         self.go(Phase::Fetching, Step::Fetch, now)
     }
 
@@ -136,17 +168,25 @@ impl Ledger {
         self.to_slot.clone_from(&here.other_slot);
         match verdict {
             Ok(()) => self.go(Phase::BackingUp, Step::BackUp, now),
-            Err(same @ Refusal::Same { .. }) => self.go(Phase::Idle, Step::Refuse(same), now),
-            Err(refusal) => {
-                self.end(Outcome::Failed, Some(refusal.to_string()), now);
-                Step::Rest
+            Err(same @ Refusal::Same { .. }) => {
+                self.enter(Phase::Idle, now);
+                self.let_wait(here, now);
+                Step::Refuse(same)
             }
+            Err(refusal) => self.fail(refusal.to_string(), here, now),
         }
     }
 
     fn started(&mut self, here: &Here, now: Timestamp) -> Step {
         let is_there = !self.to_slot.is_empty() && here.slot == self.to_slot;
         let is_untried = !self.untried_slot.is_empty() && here.slot == self.untried_slot;
+        let waiting = self.waiting.take();
+        if let Some(waiting) = waiting.as_ref().filter(|_| !is_untried) {
+            // It was its turn before that of what was under way.
+            self.untried_slot.clear();
+            let (version, reason) = (waiting.version.clone(), Some(DID_NOT_START.to_owned()));
+            self.remember(Past { at: now.to_rfc3339(), version, outcome: Outcome::RolledBack, reason });
+        }
         match self.phase {
             // Written and started, and the power was cut before that was written down.
             Phase::Installing if is_there => self.begin_proof(now),
@@ -155,9 +195,8 @@ impl Ledger {
             Phase::TakingBack if is_there && here.other == Standing::Ready => return Step::Abandon,
             Phase::TakingBack if is_there => self.begin_proof(now),
             Phase::AwaitingRestart => {
-                let why = "the new system did not start, and the boot loader came back to this one by itself";
                 self.untried_slot.clear();
-                self.end(Outcome::RolledBack, Some(why.to_owned()), now);
+                self.end(Outcome::RolledBack, Some(DID_NOT_START.to_owned()), now);
             }
             Phase::Confirming if !is_there => {
                 let why = self.reason.take().unwrap_or_else(|| {
@@ -174,7 +213,7 @@ impl Ledger {
             }
             // Written to its end by RAUC, which outlives a driver, or before another order took the place of the update.
             _ if is_untried => {
-                (self.order, self.bundle) = (None, None);
+                (self.order, self.bundle) = (None, waiting);
                 self.from_slot.clone_from(&here.other_slot);
                 self.to_slot.clone_from(&here.slot);
                 self.begin_proof(now);
@@ -242,6 +281,7 @@ impl Ledger {
         self.to_slot.clone_from(&here.other_slot);
         // A system that was never started is none to go back to.
         if waits || self.untried_slot == here.other_slot {
+            self.bundle = self.waiting.take().or_else(|| self.bundle.take());
             return self.go(Phase::TakingBack, Step::Stay, now);
         }
         self.go(Phase::GoingBack, Step::SwitchOver, now)

@@ -61,6 +61,8 @@ struct World {
     first: usize,
     booted: usize,
     coming: Health,
+    /// What comes is for another board.
+    is_foreign: bool,
     installs: usize,
 }
 
@@ -75,6 +77,7 @@ impl World {
             first: 0,
             booted: 0,
             coming,
+            is_foreign: false,
             installs: 0,
         }
     }
@@ -167,7 +170,9 @@ impl World {
         match step {
             Step::Fetch => Some(Fact::Fetched),
             Step::Check => {
-                let bundle = Bundle { compatible: "x".to_owned(), version: "0.2.0".to_owned(), ..Bundle::default() };
+                let (compatible, version) = if self.is_foreign { ("y", "0.3.0") } else { ("x", "0.2.0") };
+                let (compatible, version) = (compatible.to_owned(), version.to_owned());
+                let bundle = Bundle { compatible, version, ..Bundle::default() };
                 Some(Fact::Checked(bundle, self.here()))
             }
             Step::BackUp => Some(Fact::BackedUp(None)),
@@ -217,7 +222,7 @@ impl World {
                 }
                 (Luck::Fails, step) => {
                     self.tear(&step);
-                    self.ledger.next(Fact::Broke("it did not work".to_owned()), NOW)
+                    self.ledger.next(Fact::Broke("it did not work".to_owned(), self.here()), NOW)
                 }
                 (Luck::DiesBefore, step) => {
                     self.tear(&step);
@@ -247,6 +252,10 @@ impl World {
             }
             Phase::AwaitingRestart => assert_eq!(self.slots[1 - self.booted], self.coming),
             _ => {}
+        }
+        if self.ledger.phase == Phase::Failed {
+            let is_next = self.first != self.booted && self.here().other == Standing::Ready;
+            assert!(!is_next, "another system is started next than the ledger says: {:?}", self.ledger);
         }
         let last = self.ledger.past.first().filter(|_| self.ledger.phase == Phase::RolledBack);
         if last.and_then(|past| past.reason.as_deref()).is_some_and(|reason| reason.contains("before it was started")) {
@@ -366,6 +375,30 @@ proptest! {
         world.start();
         world.check();
         prop_assert_eq!((world.booted, world.ledger.phase), (0, Phase::RolledBack));
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_waits_waits_on_until_it_is_written_over(coming in prop_oneof![Just(Health::Well), Just(Health::Sick), Just(Health::Dead)],
+        is_foreign in any::<bool>(), asks in proptest::collection::vec(luck(), 1..4)) {
+        let mut world = World::new(coming);
+        world.run(order(false), &[]);
+        prop_assert_eq!(world.ledger.phase, Phase::AwaitingRestart);
+        world.is_foreign = is_foreign;
+        let had_luck = asks.iter().flatten().all(|luck| *luck == Luck::Good);
+        for luck in asks {
+            world.run(order(false), &luck);
+            world.check();
+        }
+        prop_assert!(!had_luck || world.ledger.phase == Phase::AwaitingRestart, "{:?}", world.ledger);
+        let waits = world.ledger.phase == Phase::AwaitingRestart;
+        world.run(Fact::RestartAsked, &[]);
+        world.check();
+        if waits {
+            prop_assert_eq!(world.ledger.phase, if coming == Health::Well { Phase::Confirmed } else { Phase::RolledBack });
+            prop_assert_eq!(world.ledger.past[0].version.as_str(), "0.2.0");
+        }
     }
 }
 

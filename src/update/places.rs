@@ -67,6 +67,11 @@ impl Places {
         self.run.join("lock")
     }
 
+    /// There in this run of the machine when the ledger knows that it came up.
+    pub(super) fn started(&self) -> PathBuf {
+        self.run.join("started")
+    }
+
     /// There in this run of the machine when the system that runs has proved itself.
     pub fn proved(&self) -> PathBuf {
         self.run.join("proved")

@@ -160,6 +160,7 @@ impl House {
         let path = &self.places.cmdline;
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(path, format!("quiet rauc.slot={slot} ro\n")).expect("written");
+        let _ = fs::remove_file(self.places.started());
     }
 
     fn counters(&self, lines: &str) {
@@ -453,6 +454,32 @@ fn a_system_that_was_to_be_taken_back_is_left_at_once() {
     house.driver(|driver| driver.resume()).expect("ended");
     assert_eq!(house.calls(), ["mark_good", "bar_other", "choose_this"]);
     assert_eq!(house.ledger().phase, Phase::RolledBack);
+}
+
+#[test]
+fn what_waits_for_a_restart_waits_on_when_the_next_order_comes_to_nothing() {
+    let mut house = House::new();
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    house.driver(|driver| driver.install(order)).expect("installed");
+    let before = house.ledger();
+    let (unsigned, foreign) = (bundle("kafclaw-x", "unsigned"), bundle("kafclaw-y", "0.4.0"));
+    for (bytes, part) in [(unsigned, "has signed"), (foreign, "this machine is kafclaw-x")] {
+        let order = house.file("other.raucb", &bytes);
+        let said = house.driver(|driver| driver.install(order)).expect_err(part).to_string();
+        assert!(said.contains(part), "{said}");
+        let ledger = house.ledger();
+        assert_eq!((ledger.phase, &ledger.bundle), (Phase::AwaitingRestart, &before.bundle));
+        assert_eq!((&ledger.to_slot, &ledger.from_version), (&before.to_slot, &before.from_version));
+        assert_eq!((ledger.past[0].outcome, ledger.reason), (Outcome::Failed, ledger.past[0].reason.clone()));
+    }
+    let order = Order { only_newer: true, ..house.file("same.raucb", &bundle("kafclaw-x", "0.2.0")) };
+    house.driver(|driver| driver.install(order)).expect_err("it runs already");
+    assert_eq!((house.ledger().phase, &house.ledger().bundle), (Phase::AwaitingRestart, &before.bundle));
+    assert_eq!(house.calls(), ["install"]);
+    house.runs("B");
+    let ledger = house.confirm().expect("confirmed");
+    let past = &ledger.past[0];
+    assert_eq!((ledger.phase, past.version.as_str(), past.outcome), (Phase::Confirmed, "0.3.0", Outcome::Confirmed));
 }
 
 #[test]

@@ -74,6 +74,7 @@ impl Machine {
 
     fn boot(&self, slot: &str) {
         self.put("proc/cmdline", format!("rauc.slot={slot} ro\n"));
+        let _ = fs::remove_file(self.folder.path().join("run/kafclaw-update/started"));
     }
 
     fn bundle(&self, name: &str, compatible: &str, version: &str) -> String {
@@ -199,6 +200,20 @@ fn a_system_that_the_doctor_finds_well_is_confirmed_like_one_that_proved_itself(
     assert!(doctor.status.success() && said.contains("marked as good"), "{said}");
     assert_eq!(machine.calls().last().map(String::as_str), Some("rauc status mark-good"));
     assert_eq!(machine.status()["phase"], "confirmed");
+}
+
+/// Nothing has been started meanwhile that could have failed.
+#[test]
+fn a_doctor_that_is_asked_while_an_update_waits_lets_it_wait() {
+    let machine = Machine::new();
+    let _gateway = machine.plan.start();
+    machine.done(&["confirm"]);
+    machine.done(&["install", &machine.bundle("new.raucb", "kafclaw-test", "0.3.0")]);
+    let doctor = machine.plan.command(&["doctor", "--confirm"]).output().expect("the program");
+    assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
+    let status = machine.status();
+    assert_eq!((&status["phase"], &status["bundle"]["version"]), (&"awaiting_restart".into(), &"0.3.0".into()));
+    assert!(status["past"].as_array().is_some_and(Vec::is_empty), "{status}");
 }
 
 #[test]

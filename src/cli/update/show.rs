@@ -87,6 +87,14 @@ pub(super) fn ended(before: &Value, view: &Value) -> Option<Result<(), String>> 
     }
     match view["phase"].as_str() {
         Some("failed") => Some(Err(field(view, "reason"))),
+        // What waited before waits on, and what was asked for has come to nothing.
+        Some("awaiting_restart") if view["changed_at"] != before["changed_at"] && view["reason"].is_string() => {
+            Some(Err(format!(
+                "{}; version {} waits for a restart as before",
+                field(view, "reason"),
+                field(&view["bundle"], "version")
+            )))
+        }
         Some("fetching" | "checking" | "backing_up" | "installing" | "taking_back") => {
             Some(Err("whoever worked on it was stopped; ask again".to_owned()))
         }
@@ -170,14 +178,19 @@ mod tests {
     fn the_end_of_somebody_elses_work_is_seen() {
         let before = json!({"phase": "idle", "changed_at": ""});
         let at = |phase: &str, requested: bool| {
-            json!({"phase": phase, "changed_at": "1", "requested": requested, "reason": "because",
-            "at_work": phase == "installing"})
+            json!({"phase": phase, "changed_at": "1", "requested": requested,
+            "reason": (phase == "failed").then_some("because"), "at_work": phase == "installing"})
         };
         assert_eq!(ended(&before, &before), None);
         assert_eq!(ended(&before, &at("installing", false)), None);
         assert_eq!(ended(&before, &at("awaiting_restart", true)), None);
         assert_eq!(ended(&before, &at("awaiting_restart", false)), Some(Ok(())));
         assert_eq!(ended(&before, &at("failed", false)), Some(Err("because".to_owned())));
+        let mut waits = at("awaiting_restart", false);
+        waits["reason"] = "because".into();
+        assert_eq!(ended(&waits, &waits), Some(Ok(())), "a restart is under way");
+        let said = ended(&before, &waits).and_then(Result::err).unwrap_or_default();
+        assert!(said.contains("because; version") && said.contains("as before"), "{said}");
         let lost = json!({"phase": "installing", "changed_at": "1", "at_work": false});
         assert!(ended(&before, &lost).is_some_and(|end| end.is_err_and(|why| why.contains("ask again"))));
         let refused = json!({"phase": "idle", "changed_at": "", "progress": {"refused": "not now"}});
