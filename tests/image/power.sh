@@ -148,6 +148,10 @@ while [ $number -lt "$cuts" ]; do
     say "ok   it is back from slot $slot after $took s, and gives the same answer again"
     if [ $((number % 2)) -eq 0 ]; then
         went_on=$(wait_until 900 is_settled) || fail "the update of cut $number is in phase $(phase)"
+        # One that was cut before it was even asked for has left nothing to go on with.
+        if [ -s "$SCRATCH/install" ]; then
+            is_in awaiting_restart || is_in confirmed || fail "the update of cut $number ended badly: $(inside kafclaw update status)"
+        fi
         say "ok   the update has come to an end $went_on s later: $(phase)"
     fi
     [ "${most:-0}" = "$(printf '%s\n%s\n' "${most:-0}" "$took" | sort -g | tail -n 1)" ] || most=$took
