@@ -33,8 +33,6 @@ Examples:
   kafclaw update status --json | jq .phase
   kafclaw update rollback";
 
-/// Where the house of an image is, for who is root there.
-const IMAGE_HOME: &str = "/var/lib/kafclaw";
 /// Between two looks at how far somebody else's work is.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -80,7 +78,7 @@ enum Action {
     },
     /// Start the system that was installed.
     Restart,
-    /// Go back to the system of the other slot, or take back what waits for a restart.
+    /// Go back to the system of the other slot, take back what waits for a restart, or call off what is on its way here.
     Rollback,
     /// Do what the gateway has asked for, or go on with what the power cut. Run by systemd, as root.
     #[command(hide = true)]
@@ -103,9 +101,6 @@ struct Keys {
 
 impl Args {
     pub fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
-        if rustix::process::geteuid().is_root() && Path::new(IMAGE_HOME).is_dir() {
-            terminal.variables.add("KAFCLAW_HOME", IMAGE_HOME);
-        }
         // A system that refuses the configuration of the one before must be left all the same.
         let loaded = terminal.load_config_or_defaults()?;
         if let (Action::Check { .. } | Action::Install { .. }, Some(mistakes)) = (&self.action, &loaded.mistakes) {
@@ -116,7 +111,7 @@ impl Args {
             Action::Check { source, json } => check(source, json, &loaded, &places, terminal),
             Action::Install { source, downgrade, only_newer, restart, json } => {
                 let source = self::source(source, &loaded)?;
-                let order = Order { source, downgrade, restart, only_newer };
+                let order = Order { source, downgrade, restart, only_newer, ..Order::default() };
                 Act { places, loaded, json }.install(order, terminal)
             }
             Action::Status { json } => {
@@ -153,7 +148,8 @@ fn fetching(loaded: &Loaded, places: &Places, source: &str) -> Result<Fetching, 
     let is_given = loaded.variables.get("KAFCLAW_UPDATE_TOKEN").is_some_and(|token| !token.is_empty());
     let token = ((is_given || source == keys.source) && !keys.token.is_empty()).then_some(keys.token);
     let compatible = places.compatible();
-    Ok(Fetching { folder: places.incoming.clone(), compatible, token, ..Fetching::default() })
+    let folder = places.incoming.clone();
+    Ok(Fetching { folder, compatible, token, places: Some(places.clone()), ..Fetching::default() })
 }
 
 /// What was typed, as it is written down: an absolute path or a web address.
@@ -241,18 +237,29 @@ impl Act {
 
     fn roll_back(&self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         self.check_slots()?;
-        match self.may_drive() {
+        let desk = Desk::new(self.places.clone());
+        let is_coming = desk.ledger().phase.is_coming();
+        // The gateway can reach who is at work.
+        match self.may_drive() && !(is_coming && desk.is_at_work()) {
             true => system::drive(&self.loaded, &self.places, (false, terminal), |driver| driver.roll_back())?,
-            false => self.by_gateway("update/rollback", &json!({}), terminal)?,
+            false => match self.by_gateway("update/rollback", &json!({}), terminal) {
+                // Said to whoever asked for the update, and meant here.
+                Err(Failure::Outcome(why)) if why == Refusal::CalledOff.to_string() => {}
+                done => done?,
+            },
         }
-        let ledger = Desk::new(self.places.clone()).ledger();
-        terminal.print(match ledger.phase {
-            Phase::GoingBack => "The machine restarts into the system of the other slot.",
-            Phase::AwaitingRestart => {
-                let why = ledger.reason.unwrap_or_else(|| "nobody says why".to_owned());
+        let ledger = desk.ledger();
+        terminal.print(&match (ledger.phase, ledger.reason) {
+            (Phase::GoingBack, _) => "The machine restarts into the system of the other slot.".to_owned(),
+            (Phase::AwaitingRestart, Some(why)) => {
                 return Err(Failure::Outcome(format!("the update still waits for a restart: {why}")));
             }
-            _ => "The update was taken back; this system goes on.",
+            (Phase::AwaitingRestart, None) => {
+                let version = ledger.bundle.map(|bundle| bundle.version).unwrap_or_default();
+                format!("It was called off; version {version} waits for a restart as before.")
+            }
+            (Phase::Idle, _) if is_coming => "The update was called off; nothing of it was written.".to_owned(),
+            _ => "The update was taken back; this system goes on.".to_owned(),
         })
     }
 
@@ -271,13 +278,14 @@ impl Act {
         let before = client.get("update").map_err(Failure::Client)?;
         client.post(path, body).map_err(Failure::Client)?;
         let mut bar = show::Bar::new(terminal.output_is_person, self.json);
+        let is_restart = path == "update/restart";
         loop {
             std::thread::sleep(POLL_INTERVAL);
             let view = client.get("update").map_err(Failure::Client)?;
             if let Some(line) = bar.tell_view(&view) {
                 terminal.print(&line)?;
             }
-            match show::ended(&before, &view) {
+            match show::ended(is_restart, &before, &view) {
                 None => {}
                 Some(Ok(())) => return Ok(()),
                 Some(Err(why)) => return Err(Failure::Outcome(why)),

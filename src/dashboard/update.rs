@@ -44,7 +44,7 @@ pub(super) fn routes() -> Vec<Route<Dashboard>> {
         route(Post, "/api/v1/update/check", Token, "Look for a newer version: {source?}.", |it, request| Box::pin(check(it, request))),
         route(Post, "/api/v1/update/install", Token, "Write one to the other slot: {source?, downgrade?, restart?}.", |it, request| Box::pin(async move { install(&it, &request) })),
         route(Post, "/api/v1/update/restart", Token, "Start the system that was installed.", |it, _| Box::pin(async move { asked(&it, &update::Request::Restart) })),
-        route(Post, "/api/v1/update/rollback", Token, "Go back to the system of the other slot.", |it, _| Box::pin(async move { asked(&it, &update::Request::Rollback) })),
+        route(Post, "/api/v1/update/rollback", Token, "Go back to the system of the other slot, take back what waits, or call off what comes.", |it, _| Box::pin(async move { asked(&it, &update::Request::Rollback) })),
         route(Get, "/api/v1/update/release", Token, "What this hub hands on to others, as an index of updates.", |it, _| Box::pin(async move { release(&it) })),
         route(Get, "/api/v1/update/bundle", Token, "The bundle that was installed here; a Range goes on from there.", |it, request| Box::pin(bundle(it, request))),
     ]
@@ -81,7 +81,7 @@ fn install(it: &Dashboard, request: &Request) -> Response {
         },
         _ => wanted.source,
     };
-    let order = Order { source, downgrade: wanted.downgrade, restart: wanted.restart, only_newer: false };
+    let order = Order { source, downgrade: wanted.downgrade, restart: wanted.restart, ..Order::default() };
     asked(it, &update::Request::Install { order })
 }
 

@@ -93,13 +93,22 @@ pub async fn run(
     }
 }
 
+/// Whether what waits for a restart came by itself: nobody else starts it.
+fn waits_for_its_window(ledger: &Ledger) -> bool {
+    ledger.phase == Phase::AwaitingRestart && ledger.order.as_ref().is_some_and(|order| order.automatic)
+}
+
 async fn look_and_ask(it: &Automatic, desk: &Desk, (now, minute): (Timestamp, u16)) -> Result<(), UpdateError> {
+    if waits_for_its_window(&desk.ledger()) {
+        return desk.ask(&Request::Restart);
+    }
     let offer = desk.check(it.fetching(desk, &it.source), it.source.clone(), now).await?;
     if desk.is_at_work() || !decide(it, &desk.ledger(), &desk.places().version(), &offer, (now, minute)) {
         return Ok(());
     }
     tracing::info!("A newer version is there, and this is the time for it.");
-    let order = Order { source: it.source.clone(), restart: true, only_newer: true, ..Order::default() };
+    // Not started at once: by the time that it is here, or after a power cut, the window may be over.
+    let order = Order { source: it.source.clone(), only_newer: true, automatic: true, ..Order::default() };
     desk.ask(&Request::Install { order })
 }
 
@@ -146,6 +155,12 @@ mod tests {
         assert!(!decide(&it, &ledger, "0.1.0", &undated, at(2, 180)));
         let no_window = Automatic { window: None, ..it.clone() };
         assert!(!decide(&no_window, &ledger, "0.1.0", &offer, at(2, 180)));
+        let order = Order { automatic: true, ..Order::default() };
+        let waits = |phase, order: &Order| {
+            waits_for_its_window(&Ledger { phase, order: Some(order.clone()), ..Ledger::default() })
+        };
+        assert!(waits(Phase::AwaitingRestart, &order) && !waits(Phase::Installing, &order));
+        assert!(!waits(Phase::AwaitingRestart, &Order::default()), "somebody else's");
         let by_id = Automatic { wave: None, ..it };
         assert!(by_id.wave() < 4);
     }

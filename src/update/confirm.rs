@@ -54,7 +54,11 @@ impl Confirmation<'_> {
             Err(error) => (self.tell)(&format!("GRUB's counters cannot be used: {}", chain(&error))),
         }
         let before = keep::read_ledger(&self.places.ledger).phase;
-        let (ledger, step) = note_start(self.places, self.clock)?;
+        let (ledger, step) = note_start(self.places, self.clock).unwrap_or_else(|error| {
+            // Somebody is at work, or the disk is full: whether this system is well is looked at all the same.
+            (self.tell)(&format!("That this system was started could not be noted yet: {}", chain(&error)));
+            self.imagine_start()
+        });
         if step == Step::Abandon {
             (self.tell)("This slot was to be taken back before it was started. Starting anew.");
             self.abandon();
@@ -71,6 +75,9 @@ impl Confirmation<'_> {
         let mut watch = Watch::new(limits, Duration::ZERO);
         let (mut misses, mut missed) = (0, String::new());
         loop {
+            if !self.places.started().exists() {
+                let _ = note_start(self.places, self.clock);
+            }
             let troubles = self.hands.troubles();
             let other_may_do_better = !troubles.is_empty() && self.places.here().other == Standing::Ready;
             match watch.next(&Look { at: started.elapsed(), troubles, other_may_do_better }) {
@@ -109,7 +116,7 @@ impl Confirmation<'_> {
     fn give_up(&mut self, why: String) -> Result<Option<Ledger>, UpdateError> {
         let fact = Fact::Despaired(why.clone(), self.places.here());
         // Asked of a copy first: a ledger that cannot be written must not keep a sick system running.
-        let step = keep::read_ledger(&self.places.ledger).next(fact.clone(), self.clock.now());
+        let step = self.imagine_start().0.next(fact.clone(), self.clock.now());
         if step == Step::Watch {
             (self.tell)(&format!("This slot is {why}. It was well before, and stays."));
             return Ok(None);
@@ -121,6 +128,16 @@ impl Confirmation<'_> {
         }
         self.slots.restart()?;
         noted.map(|(ledger, _)| Some(ledger))
+    }
+
+    /// What the ledger would be, and the step, if it could be written.
+    fn imagine_start(&self) -> (Ledger, Step) {
+        let mut ledger = keep::read_ledger(&self.places.ledger);
+        let step = match self.places.started().exists() {
+            true => Step::Watch,
+            false => ledger.next(Fact::Started(self.places.here()), self.clock.now()),
+        };
+        (ledger, step)
     }
 
     /// The boot loader's own counting comes to the same, two starts later.
@@ -161,21 +178,16 @@ pub fn prove(places: &Places, slots: &dyn Slots, clock: &Clock) -> Result<Ledger
     Ok(ledger)
 }
 
-/// Notes that the machine came up, once for each time that it did: an update that was installed since then has not been started.
 fn note_start(places: &Places, clock: &Clock) -> Result<(Ledger, Step), UpdateError> {
-    if places.started().exists() {
-        return Ok((keep::read_ledger(&places.ledger), Step::Watch));
-    }
-    let (ledger, step) = note(places, clock, Fact::Started(places.here()))?;
-    if step == Step::Watch {
-        keep::write(&places.started(), b"", 0o644, Lasting::No)?;
-    }
+    let _lock = keep::lock(&places.lock(), keep::Patience::None)?;
+    let mut ledger = keep::read_ledger(&places.ledger);
+    let step = keep::note_start(places, &mut ledger, clock.now())?;
     Ok((ledger, step))
 }
 
 /// Takes a fact in while nobody else may change the ledger.
 fn note(places: &Places, clock: &Clock, fact: Fact) -> Result<(Ledger, Step), UpdateError> {
-    let _lock = keep::lock(&places.lock())?;
+    let _lock = keep::lock(&places.lock(), keep::Patience::None)?;
     let mut ledger = keep::read_ledger(&places.ledger);
     let step = keep::note(&places.ledger, &mut ledger, fact, clock.now())?;
     Ok((ledger, step))

@@ -111,7 +111,9 @@ impl Desk {
         if !self.places.has_slots() {
             return Err(UpdateError::Refused(Refusal::NoRauc));
         }
-        if self.places.request().exists() || self.is_at_work() {
+        // Who is at work looks for this one before anything is written.
+        let calls_off = *request == Request::Rollback && self.ledger().phase.is_coming();
+        if self.places.request().exists() || (self.is_at_work() && !calls_off) {
             return Err(UpdateError::Refused(Refusal::Busy));
         }
         if *request == Request::Restart

@@ -13,7 +13,7 @@ use crate::base::error::chain;
 use crate::update::errors::UpdateError;
 use crate::update::fetch;
 use crate::update::judge::Refusal;
-use crate::update::keep::{self, Lasting, Request};
+use crate::update::keep::{self, Lasting, Patience, Request};
 use crate::update::ledger::{Ledger, Order, Phase};
 use crate::update::machine::{Fact, Step};
 use crate::update::places::Places;
@@ -54,7 +54,50 @@ struct Held {
 impl Driver<'_> {
     /// Installs what `order` names; returns when it waits for a restart, or why it does not.
     pub fn install(&mut self, order: Order) -> Result<Ledger, UpdateError> {
-        self.begin(|driver, ledger| {
+        let lock = self.lock(Patience::None)?;
+        self.install_under(lock, order)
+    }
+
+    /// Starts the system that was installed.
+    pub fn restart(&mut self) -> Result<Ledger, UpdateError> {
+        let lock = self.lock(Patience::None)?;
+        self.begin(lock, |_, _| Ok(Fact::RestartAsked))
+    }
+
+    /// Goes to the system of the other slot, takes back what waits for a restart, or calls off what lost its driver on the way here.
+    pub fn roll_back(&mut self) -> Result<Ledger, UpdateError> {
+        let lock = self.lock(Patience::None)?;
+        self.begin(lock, |driver, _| Ok(Fact::RollbackAsked(driver.places.here())))
+    }
+
+    /// Does what the gateway asked for, if it did, else what was under way when the power was cut.
+    pub fn apply(&mut self) -> Result<Ledger, UpdateError> {
+        // A request waits while somebody is at work, who may take it up too.
+        let lock = self.lock(Patience::Endless)?;
+        let request = keep::take_request(&self.places.request());
+        // What was said to the one before is no answer to this one.
+        let _ = fs::remove_file(self.places.progress());
+        let result = match request {
+            Some(Request::Install { order }) => self.install_under(lock, order),
+            Some(Request::Restart) => self.begin(lock, |_, _| Ok(Fact::RestartAsked)),
+            Some(Request::Rollback) => self.begin(lock, |driver, _| Ok(Fact::RollbackAsked(driver.places.here()))),
+            None => self.begin(lock, |driver, _| Ok(Fact::Resumed(driver.places.here()))),
+        };
+        if let Err(UpdateError::Refused(refusal)) = &result {
+            self.show(&Progress { refused: Some(refusal.to_string()), ..Progress::default() });
+        }
+        result
+    }
+
+    fn lock(&self, patience: Patience) -> Result<File, UpdateError> {
+        if !self.places.has_slots() {
+            return Err(UpdateError::Refused(Refusal::NoRauc));
+        }
+        keep::lock(&self.places.lock(), patience)
+    }
+
+    fn install_under(&mut self, lock: File, order: Order) -> Result<Ledger, UpdateError> {
+        self.begin(lock, |driver, ledger| {
             let here = driver.places.here();
             // Writing over the only system that is known to be good, while the one that runs has not shown that it is.
             let is_good = driver.places.proved().exists() || ledger.has_proved(&here.slot);
@@ -65,45 +108,14 @@ impl Driver<'_> {
         })
     }
 
-    /// Goes on with what was under way when the power was cut.
-    pub fn resume(&mut self) -> Result<Ledger, UpdateError> {
-        self.begin(|driver, _| Ok(Fact::Resumed(driver.places.here())))
-    }
-
-    /// Starts the system that was installed.
-    pub fn restart(&mut self) -> Result<Ledger, UpdateError> {
-        self.begin(|_, _| Ok(Fact::RestartAsked))
-    }
-
-    /// Goes to the system of the other slot, or takes back what waits for a restart.
-    pub fn roll_back(&mut self) -> Result<Ledger, UpdateError> {
-        self.begin(|driver, _| Ok(Fact::RollbackAsked(driver.places.here())))
-    }
-
-    /// Does what the gateway asked for, if it did, else what was under way.
-    pub fn apply(&mut self) -> Result<Ledger, UpdateError> {
-        // Taken under the lock, so that a request waits while somebody is at work.
-        let lock = keep::lock(&self.places.lock())?;
-        let request = keep::take_request(&self.places.request());
-        drop(lock);
-        let result = match request {
-            Some(Request::Install { order }) => self.install(order),
-            Some(Request::Restart) => self.restart(),
-            Some(Request::Rollback) => self.roll_back(),
-            None => self.resume(),
-        };
-        if let Err(UpdateError::Refused(refusal)) = &result {
-            self.show(&Progress { refused: Some(refusal.to_string()), ..Progress::default() });
-        }
-        result
-    }
-
-    fn begin(&mut self, fact: impl FnOnce(&Self, &Ledger) -> Result<Fact, UpdateError>) -> Result<Ledger, UpdateError> {
-        if !self.places.has_slots() {
-            return Err(UpdateError::Refused(Refusal::NoRauc));
-        }
-        let lock = keep::lock(&self.places.lock())?;
+    fn begin(
+        &mut self,
+        lock: File,
+        fact: impl FnOnce(&Self, &Ledger) -> Result<Fact, UpdateError>,
+    ) -> Result<Ledger, UpdateError> {
         let mut held = Held { ledger: keep::read_ledger(&self.places.ledger), _lock: lock };
+        // Else whoever notes it later would take what is installed now for something that did not start.
+        keep::note_start(self.places, &mut held.ledger, self.clock.now())?;
         let fact = fact(self, &held.ledger)?;
         let before = held.ledger.clone();
         let done = self.drive(&mut held, fact);
@@ -122,6 +134,9 @@ impl Driver<'_> {
         let mut step = self.note(held, fact)?;
         loop {
             let was = held.ledger.phase;
+            if matches!(step, Step::Fetch | Step::Check | Step::BackUp) && self.places.is_called_off() {
+                return self.call_off(held);
+            }
             let fact = match step {
                 Step::Rest | Step::Watch => return Ok(()),
                 Step::Refuse(refusal) => return Err(UpdateError::Refused(refusal)),
@@ -141,12 +156,22 @@ impl Driver<'_> {
                     return self.slots.restart();
                 }
             };
+            // Whoever brings it has seen the same request.
+            if fact.is_err() && was.is_coming() && self.places.is_called_off() {
+                return self.call_off(held);
+            }
             let fact = fact.unwrap_or_else(|error| Fact::Broke(chain(&error), self.places.here()));
             step = self.note(held, fact)?;
             if held.ledger.phase != was {
                 tracing::info!(from = was.name(), to = held.ledger.phase.name(), "An update has come further.");
             }
         }
+    }
+
+    fn call_off(&self, held: &mut Held) -> Result<(), UpdateError> {
+        keep::take_request(&self.places.request());
+        self.note(held, Fact::RollbackAsked(self.places.here()))?;
+        Err(UpdateError::Refused(Refusal::CalledOff))
     }
 
     fn note(&self, held: &mut Held, fact: Fact) -> Result<Step, UpdateError> {

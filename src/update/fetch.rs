@@ -17,6 +17,7 @@ use crate::models::{self, Expected, FetchError, Fetcher, Patience};
 use crate::update::errors::UpdateError;
 use crate::update::index::{Index, Offer, Place, place};
 use crate::update::ledger::Order;
+use crate::update::places::Places;
 use crate::update::{keep, shape};
 
 /// Of a bundle; a slot holds no more.
@@ -45,6 +46,14 @@ pub struct Fetching {
     pub network_wait: Duration,
     /// What stays free on the disk beside the bundle.
     pub spare_mib: u64,
+    /// Where it can be called off meanwhile.
+    pub places: Option<Places>,
+}
+
+impl Fetching {
+    fn is_called_off(&self) -> bool {
+        self.places.as_ref().is_some_and(Places::is_called_off)
+    }
 }
 
 impl Default for Fetching {
@@ -56,6 +65,7 @@ impl Default for Fetching {
             patience: Patience::default(),
             network_wait: Duration::ZERO,
             spare_mib: SPARE_MIB,
+            places: None,
         }
     }
 }
@@ -74,7 +84,7 @@ pub fn bring(it: &Fetching, order: &Order, tell: Tell<'_>) -> Result<PathBuf, Up
     if order.is_url() {
         let until = Instant::now() + it.network_wait;
         while let Err(error) = download(it, &order.source, &part, tell) {
-            if !error.is_unreachable() || Instant::now() >= until {
+            if !error.is_unreachable() || Instant::now() >= until || it.is_called_off() {
                 return Err(error);
             }
             tell(have(&part), None);
@@ -93,9 +103,12 @@ fn download(it: &Fetching, source: &str, part: &Path, tell: Tell<'_>) -> Result<
     bytes.map_or(Ok(()), |bytes| check_room(&it.folder, bytes.saturating_sub(have(part))))?;
     let spare_bytes = it.spare_mib.saturating_mul(MIB);
     let expected = Expected { bytes, bytes_max: BUNDLE_BYTES_MAX, spare_bytes, is_checked: true };
+    let mut looked_at = 0;
     let got = fetcher(it).get(&url, part, expected, &mut |bytes, total| {
         tell(bytes, total);
-        true
+        let looks = bytes / MIB != looked_at / MIB;
+        looked_at = bytes;
+        !(looks && it.is_called_off())
     });
     got.map_err(|source| {
         // One that is as long as the disk allows would be gone on from for ever, and the disk stay full.

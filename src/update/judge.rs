@@ -13,6 +13,8 @@ pub enum Refusal {
     NoRauc,
     #[error("an update is under way already; wait until it is done, `kafclaw update status` shows how far it is")]
     Busy,
+    #[error("the update was called off before anything of it was written; this system goes on")]
+    CalledOff,
     #[error("the system that runs is still proving itself; wait a few minutes and try again")]
     Proving,
     #[error("no update waits for a restart; install one first")]

@@ -14,9 +14,13 @@ use crate::update::errors::UpdateError;
 use crate::update::judge::Refusal;
 use crate::update::ledger::{Ledger, Order};
 use crate::update::machine::{Fact, Step};
+use crate::update::places::Places;
 
 /// Of every file here but the bundle.
 const BYTES_MAX: u64 = 64 * 1024;
+
+/// Of an address or a path that the gateway asks for.
+const SOURCE_BYTES_MAX: usize = 8 * 1024;
 
 /// What the gateway, which has no rights, asks of a driver.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -101,18 +105,32 @@ pub fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
+/// Whether a lock that somebody else holds is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    None,
+    Endless,
+}
+
 /// One driver at a time; whoever holds the file holds the lock.
-pub(super) fn lock(path: &Path) -> Result<File, UpdateError> {
+pub(super) fn lock(path: &Path, patience: Patience) -> Result<File, UpdateError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     make_folder(folder, 0o755).map_err(UpdateError::file("make the folder of", path))?;
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path);
     let file = file.map_err(UpdateError::file("open", path))?;
     // Whatever the umask is: the gateway asks whether somebody holds it.
     file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(UpdateError::file("open", path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(UpdateError::Refused(Refusal::Busy)),
-        Err(error) => Err(UpdateError::file("lock", path)(error.into())),
+    let operation = match patience {
+        Patience::None => FlockOperation::NonBlockingLockExclusive,
+        Patience::Endless => FlockOperation::LockExclusive,
+    };
+    loop {
+        return match flock(&file, operation) {
+            Ok(()) => Ok(file),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(UpdateError::Refused(Refusal::Busy)),
+            Err(error) => Err(UpdateError::file("lock", path)(error.into())),
+        };
     }
 }
 
@@ -128,7 +146,21 @@ pub(super) fn is_locked(path: &Path) -> bool {
 pub(super) fn take_request(path: &Path) -> Option<Request> {
     let request = read_json(path);
     let _ = fs::remove_file(path);
-    request
+    // The ledger, which remembers it, is read with a bound.
+    request.filter(|request| !matches!(request, Request::Install { order } if order.source.len() > SOURCE_BYTES_MAX))
+}
+
+/// Notes that the machine came up, for whoever holds the lock, once for each time that it did: an update that was installed since then
+/// has not been started.
+pub(super) fn note_start(places: &Places, ledger: &mut Ledger, now: Timestamp) -> Result<Step, UpdateError> {
+    if places.started().exists() {
+        return Ok(Step::Watch);
+    }
+    let step = note(&places.ledger, ledger, Fact::Started(places.here()), now)?;
+    if step == Step::Watch {
+        write(&places.started(), b"", 0o644, Lasting::No)?;
+    }
+    Ok(step)
 }
 
 #[cfg(test)]
@@ -156,12 +188,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run/lock");
         assert!(!is_locked(&path));
-        let first = lock(&path).expect("free");
-        assert!(matches!(lock(&path), Err(UpdateError::Refused(Refusal::Busy))));
+        let first = lock(&path, Patience::None).expect("free");
+        assert!(matches!(lock(&path, Patience::None), Err(UpdateError::Refused(Refusal::Busy))));
         assert!(is_locked(&path));
         drop(first);
         assert!(!is_locked(&path) && !is_locked(&path), "looking takes nothing");
-        lock(&path).expect("free again");
+        lock(&path, Patience::None).expect("free again");
     }
 
     proptest::proptest! {

@@ -120,9 +120,14 @@ impl Phase {
         }
     }
 
+    /// Nothing has been written to the other slot yet: what is under way can be called off.
+    pub const fn is_coming(self) -> bool {
+        matches!(self, Self::Fetching | Self::Checking | Self::BackingUp)
+    }
+
     /// A driver is at work, or would be if it had not died or the power had not been cut: whether there is one the lock says.
     pub const fn is_working(self) -> bool {
-        matches!(self, Self::Fetching | Self::Checking | Self::BackingUp | Self::Installing | Self::TakingBack)
+        self.is_coming() || matches!(self, Self::Installing | Self::TakingBack)
     }
 }
 
@@ -146,6 +151,8 @@ pub struct Order {
     pub restart: bool,
     /// The version that runs is not written again; nobody is there to want that.
     pub only_newer: bool,
+    /// Nobody asked for it by hand: what came of it is started in the maintenance window.
+    pub automatic: bool,
 }
 
 impl Order {
@@ -258,6 +265,14 @@ impl Ledger {
     }
 
     pub(super) fn remember(&mut self, past: Past) {
+        // One that fails again and again must not push out what came back once.
+        let is_again = |last: &&mut Past| {
+            last.outcome == Outcome::Failed && past.outcome == Outcome::Failed && last.version == past.version
+        };
+        if let Some(last) = self.past.first_mut().filter(is_again) {
+            *last = past;
+            return;
+        }
         self.past.insert(0, past);
         self.past.truncate(PAST_LEN_MAX);
     }

@@ -69,7 +69,6 @@ impl Ledger {
             (Phase::Checking, Fact::Checked(bundle, here)) => self.checked(bundle, &here, now),
             (Phase::BackingUp, Fact::BackedUp(copy)) => {
                 self.backup = copy;
-                self.waiting = None;
                 // What is written there now has proved nothing.
                 self.untried_slot.clone_from(&self.to_slot);
                 if self.proved_slot == self.to_slot {
@@ -78,24 +77,28 @@ impl Ledger {
                 self.go(Phase::Installing, Step::Install, now)
             }
             (Phase::Installing, Fact::Installed) => {
+                self.waiting = None;
                 let restarts = self.order.as_ref().is_some_and(|order| order.restart);
                 self.go(Phase::AwaitingRestart, if restarts { Step::Restart } else { Step::Rest }, now)
             }
+            // It waits as before, and may be taken back again; what the boot loader would not start anyhow is gone.
+            (Phase::TakingBack, Fact::Broke(why, here)) if here.other != Standing::Barred => {
+                self.reason = Some(short(&why));
+                self.go(Phase::AwaitingRestart, Step::Rest, now)
+            }
             // Only now: whoever reads that it was taken back must not find it started.
-            (Phase::TakingBack, Fact::Stayed) => {
+            (Phase::TakingBack, Fact::Stayed | Fact::Broke(..)) => {
                 self.untried_slot.clear();
                 self.end(Outcome::RolledBack, Some("it was taken back before it was started".to_owned()), now);
                 Step::Rest
             }
-            // It waits as before, and may be taken back again.
-            (Phase::TakingBack, Fact::Broke(why, _)) => {
-                self.reason = Some(short(&why));
-                self.go(Phase::AwaitingRestart, Step::Rest, now)
-            }
             (phase, Fact::Broke(why, here)) if phase.is_working() || phase == Phase::GoingBack => {
-                if phase == Phase::Installing {
-                    // RAUC bars what it has begun to write; else there is what there was.
+                // RAUC bars what it begins to write, and may end it later, when only its driver died. Else there is what there was.
+                if phase == Phase::Installing && here.other == Standing::Ready && self.waiting.is_none() {
                     self.untried_slot.clear();
+                }
+                if phase == Phase::GoingBack {
+                    self.bundle = None;
                 }
                 self.fail(why, &here, now)
             }
@@ -142,8 +145,8 @@ impl Ledger {
         }
         let before = std::mem::take(self);
         // One that was being written may have been ended by RAUC, which outlives a driver.
-        let may_wait = matches!(before.phase, Phase::AwaitingRestart | Phase::Installing);
-        let waiting = if may_wait { before.bundle } else { before.waiting };
+        let may_wait = matches!(before.phase, Phase::AwaitingRestart | Phase::Installing | Phase::TakingBack);
+        let waiting = before.waiting.or(before.bundle.filter(|_| may_wait));
         *self = Self {
             order: Some(order),
             past: before.past,
@@ -181,7 +184,7 @@ impl Ledger {
         let is_there = !self.to_slot.is_empty() && here.slot == self.to_slot;
         let is_untried = !self.untried_slot.is_empty() && here.slot == self.untried_slot;
         let waiting = self.waiting.take();
-        if let Some(waiting) = waiting.as_ref().filter(|_| !is_untried) {
+        if let Some(waiting) = waiting.as_ref().filter(|_| !is_untried && here.other != Standing::Barred) {
             // It was its turn before that of what was under way.
             self.untried_slot.clear();
             let (version, reason) = (waiting.version.clone(), Some(DID_NOT_START.to_owned()));
@@ -209,6 +212,7 @@ impl Ledger {
             }
             Phase::GoingBack => {
                 let why = format!("the system in slot {} did not start; this one goes on", self.to_slot);
+                self.bundle = None;
                 self.end(Outcome::Failed, Some(why), now);
             }
             // Written to its end by RAUC, which outlives a driver, or before another order took the place of the update.
@@ -245,9 +249,11 @@ impl Ledger {
         self.proved_slot.clone_from(&here.slot);
         self.home_slot = here.slot;
         if self.phase == Phase::Confirming {
-            // Nobody may have written down what it is before it was started.
-            let (version, compatible) = (here.version, here.compatible);
-            self.bundle.get_or_insert_with(|| Bundle { version, compatible, ..Bundle::default() });
+            // Whatever was written down before it was started: this is what it is.
+            let what_runs = Bundle { version: here.version, compatible: here.compatible, ..Bundle::default() };
+            if self.bundle.as_ref().is_none_or(|bundle| bundle.version != what_runs.version) {
+                self.bundle = Some(what_runs);
+            }
             self.end(Outcome::Confirmed, None, now);
         }
         Step::Rest
@@ -271,8 +277,15 @@ impl Ledger {
     }
 
     fn roll_back(&mut self, here: &Here, now: Timestamp) -> Step {
+        if self.phase.is_coming() {
+            self.bundle = None;
+            self.enter(Phase::Idle, now);
+            self.let_wait(here, now);
+            return Step::Rest;
+        }
         // One that was started already does not wait, whether or not that has been written down.
-        let waits = matches!(self.phase, Phase::AwaitingRestart | Phase::TakingBack) && here.slot != self.to_slot;
+        let may_wait = matches!(self.phase, Phase::Installing | Phase::AwaitingRestart | Phase::TakingBack);
+        let waits = may_wait && here.slot != self.to_slot;
         if !waits && (here.other_slot.is_empty() || here.other == Standing::Barred) {
             return Step::Refuse(Refusal::NothingBefore);
         }
@@ -284,6 +297,9 @@ impl Ledger {
             self.bundle = self.waiting.take().or_else(|| self.bundle.take());
             return self.go(Phase::TakingBack, Step::Stay, now);
         }
+        // What is left is what runs, whatever was asked for last.
+        let (version, compatible) = (here.version.clone(), here.compatible.clone());
+        self.bundle = Some(Bundle { version, compatible, ..Bundle::default() });
         self.go(Phase::GoingBack, Step::SwitchOver, now)
     }
 

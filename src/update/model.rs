@@ -34,6 +34,9 @@ enum Luck {
     CutAfter,
     /// The step fails.
     Fails,
+    /// The power is cut, or the step fails, before RAUC has touched the other slot.
+    CutUntouched,
+    FailsUntouched,
     /// The driver dies before the step was taken; the machine goes on.
     DiesBefore,
     /// The driver dies while the step is taken by others, who end it: RAUC goes on with what it was told.
@@ -56,6 +59,7 @@ struct World {
     /// Something that both systems share is wrong: the configuration, the disk.
     is_troubled: bool,
     slots: [Health; 2],
+    versions: [&'static str; 2],
     allowed: [bool; 2],
     tries: [u8; 2],
     first: usize,
@@ -63,6 +67,8 @@ struct World {
     coming: Health,
     /// What comes is for another board.
     is_foreign: bool,
+    /// What comes.
+    version: &'static str,
     installs: usize,
 }
 
@@ -72,12 +78,14 @@ impl World {
             ledger: Ledger::default(),
             is_troubled: false,
             slots: [Health::Well, Health::Torn],
+            versions: ["0.1.0", ""],
             allowed: [true, false],
             tries: [0; 2],
             first: 0,
             booted: 0,
             coming,
             is_foreign: false,
+            version: "0.2.0",
             installs: 0,
         }
     }
@@ -86,7 +94,7 @@ impl World {
         let other = 1 - self.booted;
         Here {
             compatible: "x".to_owned(),
-            version: "0.1.0".to_owned(),
+            version: self.versions[self.booted].to_owned(),
             slot: name(self.booted),
             other_slot: name(other),
             other: match (self.allowed[other], self.tries[other]) {
@@ -170,8 +178,8 @@ impl World {
         match step {
             Step::Fetch => Some(Fact::Fetched),
             Step::Check => {
-                let (compatible, version) = if self.is_foreign { ("y", "0.3.0") } else { ("x", "0.2.0") };
-                let (compatible, version) = (compatible.to_owned(), version.to_owned());
+                let compatible = if self.is_foreign { "y" } else { "x" }.to_owned();
+                let version = self.version.to_owned();
                 let bundle = Bundle { compatible, version, ..Bundle::default() };
                 Some(Fact::Checked(bundle, self.here()))
             }
@@ -179,7 +187,7 @@ impl World {
             Step::Install => {
                 assert_eq!(self.slots[self.booted], Health::Well, "an update over the only system that works");
                 self.installs += 1;
-                self.slots[other] = self.coming;
+                (self.slots[other], self.versions[other]) = (self.coming, self.version);
                 (self.allowed[other], self.tries[other], self.first) = (true, 0, other);
                 Some(Fact::Installed)
             }
@@ -220,8 +228,11 @@ impl World {
                     self.take(&step);
                     self.start()
                 }
-                (Luck::Fails, step) => {
-                    self.tear(&step);
+                (Luck::CutUntouched, _) => self.start(),
+                (luck @ (Luck::Fails | Luck::FailsUntouched), step) => {
+                    if luck == Luck::Fails {
+                        self.tear(&step);
+                    }
                     self.ledger.next(Fact::Broke("it did not work".to_owned(), self.here()), NOW)
                 }
                 (Luck::DiesBefore, step) => {
@@ -246,7 +257,11 @@ impl World {
     fn check(&self) {
         assert_eq!(self.slots[self.booted], Health::Well, "{:?}", self.ledger);
         match self.ledger.phase {
-            Phase::Confirmed => assert_eq!(self.coming, Health::Well),
+            Phase::Confirmed => {
+                assert_eq!(self.coming, Health::Well);
+                let told = &self.ledger.past[0];
+                assert_eq!((told.outcome, told.version.as_str()), (Outcome::Confirmed, self.versions[self.booted]));
+            }
             Phase::RolledBack | Phase::Failed => {
                 assert!(self.ledger.reason.as_ref().is_some_and(|reason| !reason.is_empty()));
             }
@@ -260,7 +275,7 @@ impl World {
         let last = self.ledger.past.first().filter(|_| self.ledger.phase == Phase::RolledBack);
         if last.and_then(|past| past.reason.as_deref()).is_some_and(|reason| reason.contains("before it was started")) {
             assert_ne!(self.here().other, Standing::Ready, "what was taken back would be started: {:?}", self.ledger);
-            assert_eq!(self.first, self.booted);
+            assert!(self.first == self.booted || !self.allowed[1 - self.booted]);
         }
         let outcomes = self.ledger.past.iter().filter(|past| past.outcome == Outcome::Confirmed).count();
         assert!(outcomes <= self.installs, "{:?}", self.ledger);
@@ -278,7 +293,7 @@ fn order(restart: bool) -> Fact {
 fn luck() -> impl Strategy<Value = Vec<Luck>> {
     let one = prop_oneof![
         6 => Just(Luck::Good), 1 => Just(Luck::CutBefore), 1 => Just(Luck::CutAfter), 1 => Just(Luck::Fails),
-        1 => Just(Luck::DiesBefore), 1 => Just(Luck::DiesAfter),
+        1 => Just(Luck::DiesBefore), 1 => Just(Luck::DiesAfter), 1 => Just(Luck::CutUntouched), 1 => Just(Luck::FailsUntouched),
     ];
     proptest::collection::vec(one, 0..12)
 }
@@ -386,19 +401,51 @@ proptest! {
         world.run(order(false), &[]);
         prop_assert_eq!(world.ledger.phase, Phase::AwaitingRestart);
         world.is_foreign = is_foreign;
+        world.version = "0.3.0";
         let had_luck = asks.iter().flatten().all(|luck| *luck == Luck::Good);
         for luck in asks {
             world.run(order(false), &luck);
             world.check();
         }
         prop_assert!(!had_luck || world.ledger.phase == Phase::AwaitingRestart, "{:?}", world.ledger);
-        let waits = world.ledger.phase == Phase::AwaitingRestart;
+        let (waits, before) = (world.ledger.phase == Phase::AwaitingRestart, world.booted);
         world.run(Fact::RestartAsked, &[]);
         world.check();
         if waits {
             prop_assert_eq!(world.ledger.phase, if coming == Health::Well { Phase::Confirmed } else { Phase::RolledBack });
-            prop_assert_eq!(world.ledger.past[0].version.as_str(), "0.2.0");
+            prop_assert_eq!(world.booted != before, coming == Health::Well);
         }
+    }
+}
+
+proptest! {
+    /// Whatever its driver died of and wherever: nothing of it is gone on with or started.
+    #[test]
+    fn what_lost_its_driver_can_be_called_off(coming in prop_oneof![Just(Health::Well), Just(Health::Sick), Just(Health::Dead)],
+        waits in any::<bool>(), luck in luck()) {
+        let mut world = World::new(coming);
+        if waits {
+            world.run(order(false), &[]);
+        }
+        world.run(order(false), &luck);
+        let phase = world.ledger.phase;
+        if !phase.is_working() || world.booted != 0 {
+            return Ok(());
+        }
+        let here = world.here();
+        world.run(Fact::RollbackAsked(here), &[]);
+        world.check();
+        let installs = world.installs;
+        // What waited before waits on, and can be taken back too.
+        if world.ledger.phase == Phase::AwaitingRestart {
+            prop_assert!(waits && phase.is_coming());
+            let here = world.here();
+            world.run(Fact::RollbackAsked(here), &[]);
+        }
+        world.start();
+        world.check();
+        prop_assert!(!world.ledger.phase.is_working() && world.ledger.phase != Phase::GoingBack, "{:?}", world.ledger);
+        prop_assert_eq!((world.booted, world.installs), (0, installs));
     }
 }
 

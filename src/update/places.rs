@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::base::clock::Timestamp;
 use crate::update::counters;
+use crate::update::keep::{self, Request};
 use crate::update::port::{Here, Standing};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +49,11 @@ impl Places {
 
     pub fn request(&self) -> PathBuf {
         self.incoming.join("request.json")
+    }
+
+    /// Whether somebody asks that nothing becomes of what is under way.
+    pub(super) fn is_called_off(&self) -> bool {
+        keep::read_json(&self.request()) == Some(Request::Rollback)
     }
 
     pub fn bundle(&self) -> PathBuf {

@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use crate::base::clock::Clock;
@@ -103,6 +106,8 @@ struct PretendHands {
     troubles: Vec<String>,
     /// Looks after which the troubles are over; for ever where there are none.
     looks_left: Option<u32>,
+    /// What somebody else holds until then.
+    lock: Option<fs::File>,
 }
 
 impl Hands for PretendHands {
@@ -116,7 +121,10 @@ impl Hands for PretendHands {
 
     fn troubles(&mut self) -> Vec<String> {
         match &mut self.looks_left {
-            Some(0) => return Vec::new(),
+            Some(0) => {
+                self.lock = None;
+                return Vec::new();
+            }
             Some(looks) => *looks -= 1,
             None => {}
         }
@@ -149,14 +157,20 @@ impl House {
         write(&places.os_release, "NAME=x\nIMAGE_VERSION=0.2.0\n");
         write(&places.proved(), "");
         let fetching = Fetching { folder: places.incoming.clone(), ..Fetching::default() };
-        let hands = PretendHands { fetching, troubles: Vec::new(), looks_left: None };
+        let hands = PretendHands { fetching, troubles: Vec::new(), looks_left: None, lock: None };
         let house = Self { folder, places, slots: PretendSlots::default(), hands, told: Vec::new(), said: Vec::new() };
         house.runs("A");
         house.counters("B_OK=1\nB_TRY=0");
         house
     }
 
+    /// The machine is started, into `slot`; what runs in B is newer.
     fn runs(&self, slot: &str) {
+        self.runs_version(slot, if slot == "A" { "0.2.0" } else { "0.3.0" });
+    }
+
+    fn runs_version(&self, slot: &str, version: &str) {
+        fs::write(&self.places.os_release, format!("NAME=x\nIMAGE_VERSION={version}\n")).expect("written");
         let path = &self.places.cmdline;
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(path, format!("quiet rauc.slot={slot} ro\n")).expect("written");
@@ -347,7 +361,7 @@ fn what_is_handed_on_has_not_failed_here() {
     house.slots.fails = None;
     house.driver(|driver| driver.install(order)).expect("installed");
     assert_eq!(served(), None, "not before it has proved itself after all");
-    house.runs("A");
+    house.runs_version("A", "0.5.0");
     house.confirm().expect("confirmed");
     assert_eq!(served().as_deref(), Some("0.5.0"));
 }
@@ -389,7 +403,7 @@ fn what_the_power_cut_is_gone_on_from() {
         // As if the power had been cut then: the bundle is in the store, or it has to be brought again.
         let ledger = Ledger { phase, ..house.ledger() };
         fs::write(&house.places.ledger, ledger.to_bytes()).expect("written");
-        let ledger = house.driver(|driver| driver.resume()).expect("gone on from");
+        let ledger = house.driver(|driver| driver.apply()).expect("gone on from");
         assert_eq!(ledger.phase, Phase::AwaitingRestart, "{phase:?}");
         assert_eq!(house.calls(), ["install", "install"]);
     }
@@ -410,7 +424,7 @@ fn an_update_whose_driver_died_gives_way_to_the_next_one() {
         assert_eq!((ledger.phase, house.calls()), (Phase::AwaitingRestart, vec!["install"]), "{phase:?}");
         // While somebody is at work, nobody else begins.
         fs::write(&house.places.ledger, Ledger { phase, ..ledger }.to_bytes()).expect("written");
-        let _lock = keep::lock(&house.places.lock()).expect("free");
+        let _lock = keep::lock(&house.places.lock(), keep::Patience::None).expect("free");
         let said = desk.ask(&Request::Install { order }).expect_err("somebody is at work").to_string();
         assert!(said.contains("under way"), "{said}");
         assert_eq!(desk.view()["at_work"], true);
@@ -445,13 +459,13 @@ fn a_system_that_was_to_be_taken_back_is_left_at_once() {
     house.calls();
     house.runs("B");
     house.counters("A_OK=1\nA_TRY=0");
-    house.driver(|driver| driver.resume()).expect("nothing for this one to do");
+    house.driver(|driver| driver.apply()).expect("nothing for this one to do");
     house.confirm().expect("left");
     assert_eq!(house.calls(), ["mark_bad", "restart"]);
     house.runs("A");
     house.counters("B_OK=0\nB_TRY=0");
     assert_eq!(house.confirm().expect("well").phase, Phase::TakingBack);
-    house.driver(|driver| driver.resume()).expect("ended");
+    house.driver(|driver| driver.apply()).expect("ended");
     assert_eq!(house.calls(), ["mark_good", "bar_other", "choose_this"]);
     assert_eq!(house.ledger().phase, Phase::RolledBack);
 }
@@ -480,6 +494,105 @@ fn what_waits_for_a_restart_waits_on_when_the_next_order_comes_to_nothing() {
     let ledger = house.confirm().expect("confirmed");
     let past = &ledger.past[0];
     assert_eq!((ledger.phase, past.version.as_str(), past.outcome), (Phase::Confirmed, "0.3.0", Outcome::Confirmed));
+}
+
+/// A stick that stays in the machine is looked at before anybody has noted its start.
+#[test]
+fn an_update_that_comes_before_its_start_was_noted_waits_all_the_same() {
+    let mut house = House::new();
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    house.driver(|driver| driver.install(order)).expect("installed");
+    assert_eq!(house.confirm().expect("proved").phase, Phase::AwaitingRestart);
+    assert_eq!(house.ledger().untried_slot, "B");
+}
+
+#[test]
+fn a_system_proves_itself_while_somebody_else_is_at_work() {
+    let mut house = House::new();
+    house.hands.lock = Some(keep::lock(&house.places.lock(), keep::Patience::None).expect("free"));
+    house.hands.troubles = vec!["the doors do not answer".to_owned()];
+    house.hands.looks_left = Some(3);
+    let hour = Duration::from_secs(3600);
+    let times = Times { steady: Duration::ZERO, patience: hour, pause: Duration::from_millis(1) };
+    let ledger = house.confirm_within(times).expect("proved in the end");
+    assert_eq!((ledger.proved_slot.as_str(), house.calls()), ("A", vec!["mark_good"]));
+    assert!(house.said.iter().any(|line| line.contains("could not be noted yet")), "{:?}", house.said);
+}
+
+#[test]
+fn a_sick_system_is_given_up_although_the_ledger_cannot_be_written() {
+    let mut house = House::new();
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    house.driver(|driver| driver.install(order)).expect("installed");
+    house.calls();
+    house.runs("B");
+    house.counters("A_OK=1\nA_TRY=0");
+    house.hands.troubles = vec!["the doors do not answer".to_owned()];
+    // What is written there first cannot be.
+    fs::create_dir(house.places.ledger.with_extension("json.new")).expect("made");
+    house.confirm().expect_err("it could not be written down");
+    assert_eq!(house.calls(), ["mark_bad", "restart"]);
+}
+
+/// Or the next night would bring it back.
+#[test]
+fn what_somebody_went_back_from_is_remembered_whatever_was_asked_for_and_failed() {
+    let mut house = House::new();
+    let order = house.file("new.raucb", &bundle("kafclaw-x", "0.3.0"));
+    house.driver(|driver| driver.install(order)).expect("installed");
+    house.runs("B");
+    house.confirm().expect("confirmed");
+    house.counters("A_OK=1\nA_TRY=0");
+    let order = house.file("old.raucb", &bundle("kafclaw-x", "0.2.0"));
+    house.driver(|driver| driver.install(order)).expect_err("a downgrade");
+    house.driver(|driver| driver.roll_back()).expect("goes back");
+    house.runs("A");
+    house.confirm().expect("back");
+    let gone = |ledger: Ledger| {
+        let mut gone = ledger.past.into_iter().filter(|past| past.outcome == Outcome::RolledBack);
+        gone.next().map(|past| past.version)
+    };
+    assert_eq!(gone(house.ledger()).as_deref(), Some("0.3.0"));
+    for _ in 0..12 {
+        let order = Order { source: "http://127.0.0.1:1/x.raucb".to_owned(), ..Order::default() };
+        house.driver(|driver| driver.install(order)).expect_err("nobody is there");
+    }
+    assert_eq!(gone(house.ledger()).as_deref(), Some("0.3.0"));
+    assert_eq!(Desk::new(house.places.clone()).served(), None);
+}
+
+/// Over a line that would take for ever.
+#[test]
+fn an_update_on_its_way_is_called_off() {
+    let mut house = House::new();
+    house.hands.fetching.places = Some(house.places.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let source = format!("http://{}/new.raucb", listener.local_addr().expect("an address"));
+    let desk = Desk::new(house.places.clone());
+    let server = thread::spawn(move || {
+        let (mut door, _) = listener.accept().expect("somebody");
+        let _ = door.read(&mut [0; 4096]);
+        let _ = door.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+        let mut asked = None;
+        while door.write_all(&[7; 65_536]).is_ok() {
+            if asked.is_none() && desk.is_at_work() {
+                asked = Some(desk.ask(&Request::Rollback));
+            }
+        }
+        asked
+    });
+    let order = Order { source, ..Order::default() };
+    Desk::new(house.places.clone()).ask(&Request::Install { order }).expect("asked");
+    let said = house.driver(|driver| driver.apply()).expect_err("called off").to_string();
+    assert!(said.contains("called off"), "{said}");
+    assert!(server.join().expect("a server").is_some_and(|asked| asked.is_ok()));
+    assert_eq!((house.ledger().phase, house.ledger().past.len(), house.calls()), (Phase::Idle, 0, vec![]));
+    assert!(!house.places.request().exists());
+    let view = Desk::new(house.places.clone()).view();
+    assert!(view["progress"]["refused"].as_str().is_some_and(|said| said.contains("called off")), "{view}");
+    // Nothing of it is left for the next start.
+    house.driver(|driver| driver.apply()).expect("nothing to do");
+    assert_eq!(house.calls(), [""; 0]);
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::base::error::chain;
@@ -15,8 +17,13 @@ use crate::cli::update::{backup_file, fetching, health, test_root};
 use crate::config::Loaded;
 use crate::update::{Fetching, Hands, Order, Places, UpdateError, bring, part};
 
+/// The part that looks at the health.
+const HEALTH: [&str; 1] = ["health"];
 /// Of one line that a part of the work says; more ends it.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
+
+/// A look at the health that takes longer finds something that is not well: a runtime that hangs, a disk that dies.
+const LOOK_MAX: Duration = Duration::from_secs(180);
 
 /// Who does the house's part of the work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +81,7 @@ impl<'a> HouseHands<'a> {
             // One that does not read it says so itself.
             let _ = stdin.write_all(input.to_string().as_bytes());
         }
+        let limit = (arguments == HEALTH).then(|| end_after(LOOK_MAX, &child));
         let mut last = Value::Null;
         if let Some(out) = child.stdout.take() {
             let mut out = BufReader::new(out);
@@ -84,6 +92,7 @@ impl<'a> HouseHands<'a> {
                 line.clear();
             }
         }
+        drop(limit);
         let status = child.wait().map_err(broken)?;
         match last["error"].as_str() {
             Some(error) => Err(UpdateError::Told(error.to_owned())),
@@ -144,7 +153,7 @@ impl Hands for HouseHands<'_> {
             Doer::Nobody => vec![chain(&self.nobody())],
             Doer::User(user, group) => {
                 let input = json!({"embed": embeds == health::Embedding::Try});
-                match self.part((user, group), &["health"], &input, &mut |_| {}) {
+                match self.part((user, group), &HEALTH, &input, &mut |_| {}) {
                     Ok(said) => {
                         let troubles = said["troubles"].as_array().into_iter().flatten();
                         troubles.filter_map(Value::as_str).map(str::to_owned).collect()
@@ -156,6 +165,18 @@ impl Hands for HouseHands<'_> {
         self.has_embedded |= troubles.is_empty();
         troubles
     }
+}
+
+/// Kills `child` when what is returned still lives after `limit`.
+fn end_after(limit: Duration, child: &Child) -> mpsc::Sender<()> {
+    let (alive, over) = mpsc::channel();
+    let pid = Pid::from_child(child);
+    std::thread::spawn(move || {
+        if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    });
+    alive
 }
 
 /// Root itself does the house's part in a test's own machine only.
@@ -178,6 +199,13 @@ mod tests {
     use std::os::unix::fs::{chown, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_look_that_does_not_end_is_ended() {
+        let mut child = Command::new("sleep").arg("3600").spawn().expect("a program");
+        let _limit = end_after(Duration::from_millis(50), &child);
+        assert!(!child.wait().expect("ended").success());
+    }
 
     /// The house's user may move `.kafclaw` away and put a link to a folder of root's in its place.
     #[test]

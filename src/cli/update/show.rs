@@ -74,27 +74,25 @@ impl Drop for Bar {
     }
 }
 
-/// Whether what was asked for has come to its end, by the view before it and now.
-pub(super) fn ended(before: &Value, view: &Value) -> Option<Result<(), String>> {
+/// Whether what was asked for has come to its end, by the view before it and now. A restart that begins changes nothing.
+pub(super) fn ended(is_restart: bool, before: &Value, view: &Value) -> Option<Result<(), String>> {
+    if view["requested"] == true || view["at_work"] == true {
+        return None;
+    }
     if let Some(refused) = view["progress"]["refused"].as_str() {
         return Some(Err(refused.to_owned()));
     }
-    if view["requested"] == true
-        || view["at_work"] == true
-        || view["changed_at"] == before["changed_at"] && view["phase"] != "awaiting_restart"
-    {
-        return None;
+    if view["changed_at"] == before["changed_at"] {
+        return is_restart.then_some(Ok(()));
     }
     match view["phase"].as_str() {
         Some("failed") => Some(Err(field(view, "reason"))),
         // What waited before waits on, and what was asked for has come to nothing.
-        Some("awaiting_restart") if view["changed_at"] != before["changed_at"] && view["reason"].is_string() => {
-            Some(Err(format!(
-                "{}; version {} waits for a restart as before",
-                field(view, "reason"),
-                field(&view["bundle"], "version")
-            )))
-        }
+        Some("awaiting_restart") if view["reason"].is_string() => Some(Err(format!(
+            "{}; version {} waits for a restart as before",
+            field(view, "reason"),
+            field(&view["bundle"], "version")
+        ))),
         Some("fetching" | "checking" | "backing_up" | "installing" | "taking_back") => {
             Some(Err("whoever worked on it was stopped; ask again".to_owned()))
         }
@@ -181,20 +179,24 @@ mod tests {
             json!({"phase": phase, "changed_at": "1", "requested": requested,
             "reason": (phase == "failed").then_some("because"), "at_work": phase == "installing"})
         };
-        assert_eq!(ended(&before, &before), None);
-        assert_eq!(ended(&before, &at("installing", false)), None);
-        assert_eq!(ended(&before, &at("awaiting_restart", true)), None);
-        assert_eq!(ended(&before, &at("awaiting_restart", false)), Some(Ok(())));
-        assert_eq!(ended(&before, &at("failed", false)), Some(Err("because".to_owned())));
+        assert_eq!(ended(false, &before, &before), None);
+        assert_eq!(ended(false, &before, &at("installing", false)), None);
+        assert_eq!(ended(false, &before, &at("awaiting_restart", true)), None);
+        let mut refused = at("idle", true);
+        refused["progress"]["refused"] = "no".into();
+        assert_eq!(ended(false, &before, &refused), None, "said to the one before");
+        assert_eq!(ended(false, &before, &at("awaiting_restart", false)), Some(Ok(())));
+        assert_eq!(ended(false, &before, &at("failed", false)), Some(Err("because".to_owned())));
         let mut waits = at("awaiting_restart", false);
         waits["reason"] = "because".into();
-        assert_eq!(ended(&waits, &waits), Some(Ok(())), "a restart is under way");
-        let said = ended(&before, &waits).and_then(Result::err).unwrap_or_default();
+        assert_eq!(ended(true, &waits, &waits), Some(Ok(())), "a restart is under way");
+        assert_eq!(ended(false, &waits, &waits), None, "nothing has become of it yet");
+        let said = ended(false, &before, &waits).and_then(Result::err).unwrap_or_default();
         assert!(said.contains("because; version") && said.contains("as before"), "{said}");
         let lost = json!({"phase": "installing", "changed_at": "1", "at_work": false});
-        assert!(ended(&before, &lost).is_some_and(|end| end.is_err_and(|why| why.contains("ask again"))));
+        assert!(ended(false, &before, &lost).is_some_and(|end| end.is_err_and(|why| why.contains("ask again"))));
         let refused = json!({"phase": "idle", "changed_at": "", "progress": {"refused": "not now"}});
-        assert_eq!(ended(&before, &refused), Some(Err("not now".to_owned())));
+        assert_eq!(ended(false, &before, &refused), Some(Err("not now".to_owned())));
     }
 
     #[test]

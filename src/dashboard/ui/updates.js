@@ -8,6 +8,9 @@ import { busy } from "./toast.js";
 
 const words = strings.updates;
 
+/** An update is under way that has not changed anything yet. */
+let isComing = false;
+
 /**
  * @typedef {{ supported: boolean, version: string, slot: string, phase: string, requested: boolean, reason: string | null,
  *   bundle: { version: string } | null, progress: { percent: number | null, words: string, refused: string | null } | null,
@@ -26,7 +29,7 @@ export function card() {
       button("updates-check", words.check, () => act("check")),
       button("updates-install", words.install, () => act("install")),
       button("updates-restart", words.restart, () => confirm(words.restartSure) && act("restart")),
-      button("updates-rollback", words.rollback, () => confirm(words.rollbackSure) && act("rollback"))),
+      button("updates-rollback", words.rollback, () => confirm(isComing ? words.callOffSure : words.rollbackSure) && act("rollback"))),
     h("ul", { id: "updates-past", class: "plain small muted" }));
 }
 
@@ -57,6 +60,8 @@ function draw(view) {
   bar.hidden = !view.progress || Boolean(view.progress.refused);
   if (typeof percent === "number") bar.value = percent;
   else bar.removeAttribute("value");
+  isComing = ["fetching", "checking", "backing_up"].includes(view.phase);
+  byId("updates-rollback").textContent = isComing ? words.callOff : words.rollback;
   byId("updates-restart").hidden = view.phase !== "awaiting_restart";
   fill(byId("updates-past"), view.past.map((past) => {
     const outcome = words.phases[/** @type {keyof typeof words.phases} */ (past.outcome)] ?? past.outcome;
