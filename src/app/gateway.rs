@@ -29,7 +29,7 @@ use crate::group::membership::Membership;
 use crate::home::{Home, HomeError, Vitals};
 use crate::http::{Guard, Listeners, Router, Server, ServerHandle, openapi};
 use crate::intent::Matcher;
-use crate::link::mqtt::{self, LinkState, MqttHandle, Qos, Reliability, Retain, Route, RouteConfig};
+use crate::link::mqtt::{self, ACCOUNTS_FILE, LinkState, MqttHandle, Qos, Reliability, Retain, Route, RouteConfig};
 use crate::owner::Owner;
 use crate::provider::Chain;
 use crate::recall::Finder;
@@ -320,6 +320,7 @@ impl House {
             agent_id: format!("kafclaw-{}", wiring::hostname()),
             run_dir: config.paths.run_dir.clone(),
             state_dir: config.paths.state_dir.clone(),
+            broker_accounts: config.paths.home.join(ACCOUNTS_FILE),
             memory: recollection::desk(config, &recollection, &finder, &meaning)?,
             updates: updates::start(config, &clock, &edges)?,
             document: openapi::document(&entries, env!("CARGO_PKG_VERSION")),

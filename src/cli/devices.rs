@@ -14,6 +14,7 @@ A device is meant by its name, one of its other names, or its id.
 
 Examples:
   kafclaw devices list
+  kafclaw devices broker
   kafclaw devices rename 0x00158d0001a2b3c4 'kitchen lamp'
   kafclaw devices room 'kitchen lamp' kitchen
   kafclaw devices set 'kitchen lamp' on
@@ -57,6 +58,12 @@ enum Command {
         /// The room's name; nothing takes the device out of its room.
         room: Option<String>,
     },
+    /// Show how devices and programs connect to this machine's own broker.
+    Broker {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Switch, dim, open, lock: change something of a device.
     #[command(after_help = action::HELP)]
     Set {
@@ -81,6 +88,10 @@ impl Args {
                 let devices = terminal.gateway()?.get("devices").map_err(Failure::Client)?;
                 if json { terminal.print_json(&devices) } else { terminal.print(&listing(&devices)) }
             }
+            Command::Broker { json } => {
+                let broker = terminal.gateway()?.get("broker").map_err(Failure::Client)?;
+                if json { terminal.print_json(&broker) } else { terminal.print(&accounts(&broker)) }
+            }
             Command::Show { device, json } => {
                 let (_, device) = find(&device, terminal)?;
                 if json { terminal.print_json(&device) } else { terminal.print(&whole(&device)) }
@@ -100,6 +111,16 @@ impl Args {
             }
         }
     }
+}
+
+fn accounts(broker: &Value) -> String {
+    let accounts = broker["accounts"].as_array().map_or(&[][..], Vec::as_slice);
+    if accounts.is_empty() {
+        return "This machine has no broker of its own; devices connect to the one of mqtt.url.".to_owned();
+    }
+    let row = |account: &Value| ["user", "password", "purpose"].map(|name| field(account, name));
+    let rows: Vec<_> = accounts.iter().map(row).collect();
+    format!("On port {} of this machine:\n{}", broker["port"], table(["user", "password", "for"], &rows))
 }
 
 fn change(device: &str, body: Value, terminal: &mut Terminal<'_>) -> Result<(), Failure> {

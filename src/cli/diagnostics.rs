@@ -14,6 +14,7 @@ use crate::cli::show::size;
 use crate::cli::{Failure, Terminal, doctor};
 use crate::config::{self, Loaded, Paths, Reader, edit};
 use crate::diagnostics::{self, Plan, Secrets, Texts, Written};
+use crate::link::mqtt::ACCOUNTS_FILE;
 use crate::owner;
 
 const AFTER_HELP: &str = "\
@@ -103,7 +104,7 @@ fn secrets(loaded: &Loaded, masked: &Value, terminal: &Terminal<'_>) -> Secrets 
         token_file(paths),
         paths.state_dir.join("group.key"),
         // An image's broker, and its Wi-Fi.
-        paths.home.join("broker"),
+        paths.home.join(ACCOUNTS_FILE),
         PathBuf::from("/persist/wifi.conf"),
     ];
     files.iter().for_each(|file| secrets.add_file(file));

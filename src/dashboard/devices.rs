@@ -11,6 +11,7 @@ use crate::dashboard::{Dashboard, view};
 use crate::domain::household::{Action, Device, Household};
 use crate::home::{DeviceEdit, EditError, GroupEdit, HomeError, RoomEdit};
 use crate::http::{Request, Response, error};
+use crate::link::mqtt;
 
 pub(super) fn list(it: &Dashboard) -> Response {
     let household = it.home.household();
@@ -22,6 +23,19 @@ pub(super) fn one(it: &Dashboard, request: &Request) -> Response {
     match find(&household, request.param("id")) {
         Some(device) => Response::json(&view::device(&household, device)),
         None => unknown(request.param("id")),
+    }
+}
+
+/// What the owner tells devices and programs, so that they can connect to the broker of this machine.
+pub(super) fn broker(it: &Dashboard) -> Response {
+    match mqtt::accounts(&it.broker_accounts) {
+        Ok(accounts) => {
+            let shown = accounts.iter().map(|account| {
+                json!({"user": account.user, "password": account.password.reveal(), "purpose": account.purpose})
+            });
+            Response::json(&json!({"port": mqtt::BROKER_PORT, "accounts": shown.collect::<Vec<_>>()}))
+        }
+        Err(problem) => error(500, &format!("the broker's accounts cannot be read: {problem}"), None),
     }
 }
 

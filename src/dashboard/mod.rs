@@ -75,6 +75,8 @@ pub struct Dashboard {
     pub speech: Arc<dyn Speech>,
     pub microphones: Microphones,
     pub broker: Option<MqttHandle>,
+    /// The accounts of the machine's own broker, where it has one (`link::mqtt::accounts`).
+    pub broker_accounts: PathBuf,
     pub membership: Membership,
     /// Whether this hub is to have a place in the group's hierarchy, once it is in a group.
     pub is_orchestrator_enabled: bool,
@@ -149,6 +151,7 @@ fn table() -> Vec<Route<Dashboard>> {
         route(Post, "/api/v1/devices/{id}", Token, "Change {name?, aliases?, room?}.", |it, request| Box::pin(devices::edit(it, request))),
         route(Delete, "/api/v1/devices/{id}", Token, "Forget it until it announces itself again.", |it, request| Box::pin(devices::forget(it, request))),
         route(Post, "/api/v1/devices/{id}/command", Token, "Command it: {entity?, action, ...}.", |it, request| Box::pin(devices::command(it, request))),
+        route(Get, "/api/v1/broker", Token, "How devices and programs connect to this machine's own broker, with passwords; no accounts where it has none.", |it, _| Box::pin(async move { devices::broker(&it) })),
         route(Get, "/api/v1/rooms", Token, "Rooms.", |it, _| Box::pin(async move { Response::json(&it.home.household().rooms) })),
         route(Post, "/api/v1/rooms/{id}", Token, "Change {name?, aliases?, floor?}.", |it, request| Box::pin(devices::edit_room(it, request))),
         route(Get, "/api/v1/groups", Token, "Named groups.", |it, _| Box::pin(async move { Response::json(&it.home.household().groups) })),

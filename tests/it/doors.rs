@@ -196,3 +196,23 @@ fn a_login_in_the_browser_is_a_cookie_that_only_the_dashboard_reads() {
     let forged = [format!("Cookie: {pair}0"), "Connection: close".to_owned()];
     assert_eq!(raw(door, "GET", "/api/v1/tasks", &forged).status, 401);
 }
+
+#[test]
+fn the_owner_is_told_how_devices_reach_the_machines_own_broker() {
+    let plan = Plan::new();
+    let gateway = plan.start();
+    let told = || {
+        let output = plan.command(&["devices", "broker"]).output().expect("the program");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(told().contains("no broker of its own"), "{}", told());
+    // As an image's setup writes it.
+    std::fs::write(plan.home().join("broker"), "kafclaw:the-house\ndevices:the-plug\npeople:the-program\n")
+        .expect("written");
+    let shown = told();
+    assert!(shown.contains("port 1883") && shown.contains("the-plug") && shown.contains("the-program"), "{shown}");
+    assert!(!shown.contains("the-house"), "{shown}");
+    let broker = gateway.dashboard().get("/api/v1/broker").json();
+    assert_eq!(broker["accounts"].as_array().map(Vec::len), Some(2), "{broker}");
+}

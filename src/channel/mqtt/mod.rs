@@ -1,7 +1,8 @@
 //! Conversations over MQTT: `<prefix>/<instance>/in/<conversation>` in, `<prefix>/<instance>/out/<conversation>` out.
 //!
 //! Plain text in gets plain text out; a JSON object `{"id","text","sender"}` gets
-//! `{"id","in_reply_to","text","route","trace_id"}`. The broker is the home's own, so whoever may publish here is one of the
+//! `{"id","in_reply_to","text","route","trace_id"}`. The broker is the home's own (an image's keeps its user `devices` away from
+//! these topics), so whoever may publish here is one of the
 //! household. A message is acknowledged to the broker when it is committed, never before.
 
 mod payload;

@@ -17,18 +17,33 @@ const cards = new Map();
 /** What the list looks like: rooms and devices in order. */
 let order = "";
 let generation = 0;
+/** This machine has a broker of its own. */
+let hasBroker = false;
 
 /** @param {HTMLElement} section */
 export function mount(section) {
   fill(section,
     h("input", { id: "devices-filter", type: "search", "aria-label": words.filter, placeholder: words.filter, oninput: () => filter() }),
     h("datalist", { id: "rooms" }),
-    h("div", { id: "devices-list" }));
+    h("div", { id: "devices-list" }),
+    h("details", { id: "broker", class: "card", hidden: true }, h("summary", {}, words.broker), h("div", { id: "broker-accounts" })));
 }
 
 export function show() {
   generation += 1;
+  api.get("broker").then(connect).catch(complain);
   return follow(generation);
+}
+
+/** Says how devices get to the broker of this machine. @param {{ port: number, accounts: { user: string, password: string, purpose: string }[] }} broker */
+function connect(broker) {
+  hasBroker = broker.accounts.length > 0;
+  byId("broker").hidden = !hasBroker;
+  fill(byId("broker-accounts"),
+    h("p", {}, words.connect(location.hostname, broker.port)),
+    h("dl", {}, broker.accounts.flatMap((account) => [
+      h("dt", {}, h("code", {}, account.user), " ", h("code", {}, account.password)),
+      h("dd", { class: "small muted" }, account.purpose)])));
 }
 
 export function hide() {
@@ -119,5 +134,5 @@ function matches(node, section, wanted) {
 
 function teach() {
   return h("div", { id: "devices-empty", class: "empty" },
-    h("h2", {}, words.none), h("p", {}, words.teach), h("pre", {}, h("code", {}, words.command)));
+    h("h2", {}, words.none), h("p", {}, hasBroker ? words.teachOwn : words.teach), hasBroker ? null : h("pre", {}, h("code", {}, words.command)));
 }

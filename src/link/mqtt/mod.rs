@@ -11,6 +11,7 @@
 //! Absent on purpose: QoS 2, MQTT 5, knowledge of topics. rumqttc's own TCP and TLS are not used; [`tunnel`] says why and does
 //! that part.
 
+mod accounts;
 mod address;
 mod drive;
 mod ledger;
@@ -34,6 +35,7 @@ use crate::base::error::chain;
 use crate::base::secret::Secret;
 use crate::base::shutdown::Shutdown;
 
+pub use accounts::{ACCOUNTS_FILE, Account, BROKER_PORT, accounts};
 pub use address::{Address, AddressError, Encryption};
 pub use ledger::AckToken;
 pub use route::{Incoming, Message, Reliability, Route, RouteConfig, Subscriptions};
