@@ -18,6 +18,7 @@ mod exit;
 mod factory_reset;
 mod gateway;
 mod group;
+mod house;
 mod jobs;
 mod knowledge;
 mod kshark;
@@ -161,8 +162,11 @@ pub fn main() -> ! {
     // Not locked: the gateway's threads write their logs beside this one.
     let (mut input, mut out, mut err) = (std::io::stdin().lock(), std::io::stdout(), std::io::stderr());
     let (input_is_person, output_is_person) = (input.is_terminal(), out.is_terminal());
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let mut variables = Variables::of_process();
+    house::enter(&args, &mut variables);
     let mut terminal = Terminal {
-        variables: Variables::of_process(),
+        variables,
         clock: Clock::System,
         input: &mut input,
         out: &mut out,
@@ -170,7 +174,7 @@ pub fn main() -> ! {
         input_is_person,
         output_is_person,
     };
-    leave(run(std::env::args_os(), &mut terminal))
+    leave(run(args, &mut terminal))
 }
 
 /// Runs the command that `args` name, the program's own name first, and returns the exit code.
