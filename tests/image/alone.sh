@@ -58,9 +58,12 @@ start_copy() {
 start_copy off
 grep -aq '^witness: cable 0.* addresses 0' "$SCRATCH/console" || fail "there was a network: $(grep -a 'witness: cable' "$SCRATCH/console")"
 alone_ready=$ready
+wait_until 60 grep -aq 'http://kafclaw.local:18791/' "$SCRATCH/console" >/dev/null || fail "the console does not say the name"
+grep -aq '(no network yet)' "$SCRATCH/console" || fail "the console knows an address without a network"
 tell_machine 'set_link net on'
+wait_until 120 grep -aq 'http://10.0.2.15:18791/' "$SCRATCH/console" >/dev/null || fail "the console does not say the address that comes later"
 wait_until 120 inside true >/dev/null || fail "it is not found when the cable is put in"
-pass "it is found when the cable is put in"
+pass "it is found when the cable is put in, and its console says where"
 own_secrets >"$SCRATCH/own"
 pull_plug
 

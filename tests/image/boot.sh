@@ -21,12 +21,18 @@ begin "boot-$firmware" 21000
 
 web=http://127.0.0.1:$((PORT_BASE + 2))
 api=http://127.0.0.1:$((PORT_BASE + 1))
-new_disk "$image" "$SCRATCH/disk"
+# It has a name of its own, as a house with several of them gives it.
+new_disk "$image" "$SCRATCH/disk" '"hostname": "garage",'
 # A stick is in it too, with the rest of what the owner wants.
 echo '{"timezone": "Europe/Berlin"}' >"$SCRATCH/stick.json"
 truncate -s 34M "$SCRATCH/stick"
 mkfs.vfat -F 32 "$SCRATCH/stick" >/dev/null
 mcopy -i "$SCRATCH/stick" "$SCRATCH/stick.json" ::/kafclaw.json
+# One that comes when the first start is long over, and before anybody owns the house.
+echo '{"settings": {"node.displayName": "The garage"}}' >"$SCRATCH/late.json"
+truncate -s 34M "$SCRATCH/late"
+mkfs.vfat -F 32 "$SCRATCH/late" >/dev/null
+mcopy -i "$SCRATCH/late" "$SCRATCH/late.json" ::/kafclaw.json
 # Another one for later, with something that is no update.
 truncate -s 34M "$SCRATCH/other"
 mkfs.vfat -F 32 "$SCRATCH/other" >/dev/null
@@ -44,12 +50,16 @@ mcopy -i "$SCRATCH/decoy@@1M" "$SCRATCH/decoy.json" ::/kafclaw.json
 near="-netdev socket,id=near,udp=127.0.0.1:$((PORT_BASE + 8)),localaddr=127.0.0.1:$((PORT_BASE + 9))"
 # shellcheck disable=SC2086 # Words.
 start_machine "$SCRATCH/disk" "$firmware" -device qemu-xhci -drive if=none,id=stick,format=raw,file="$SCRATCH/stick" \
-    -drive if=none,id=other,format=raw,file="$SCRATCH/other" -drive if=none,id=decoy,format=raw,file="$SCRATCH/decoy" -device usb-storage,drive=stick,removable=on $near -device virtio-net-pci,netdev=near,romfile=
+    -drive if=none,id=late,format=raw,file="$SCRATCH/late" -drive if=none,id=other,format=raw,file="$SCRATCH/other" -drive if=none,id=decoy,format=raw,file="$SCRATCH/decoy" -device usb-storage,drive=stick,removable=on $near -device virtio-net-pci,netdev=near,romfile=
 tell_machine 'set_link near off'
 answered=$(wait_until 600 dashboard_answers) || fail "the dashboard does not answer"
 answered_at=$(now)
 pass "the dashboard answers ($firmware, $answered s after power on)"
 wait_until 120 inside true >/dev/null || fail "no way in with the provisioned key"
+
+unit_s() {
+    inside "systemctl show -P $1 ${2:-}" | awk '{ printf "%.1f", $1 / 1e6 }'
+}
 
 # What the owner's file asked for.
 takes_zone() {
@@ -59,7 +69,25 @@ wait_until 60 takes_zone >/dev/null || fail "the stick was not read: $(inside 's
 [ "$(inside 'KAFCLAW_HOME=/var/lib/kafclaw kafclaw config get assistant.name')" = Hal ] || fail "the settings were not taken"
 inside 'grep -q "ssid=436166c3a920" /persist/wifi.conf && grep -qF "psk=\"not \"secret\" at all\"" /persist/wifi.conf' || fail "Wi-Fi was not taken"
 inside 'test ! -e /efi/kafclaw.json && grep -q Wi-Fi /efi/kafclaw.txt' || fail "the file with the password still lies there"
-pass "kafclaw.json was taken: key, Wi-Fi and settings from the boot partition, time zone from a stick"
+[ "$(inside 'cat /proc/sys/kernel/hostname')" = garage ] || fail "the name was not taken: $(inside 'cat /efi/kafclaw.txt')"
+pass "kafclaw.json was taken: name, key, Wi-Fi and settings from the boot partition, time zone from a stick"
+
+# Settings of a stick, for which the assistant starts anew; its first start is what the figures are about.
+ready_s=$(unit_s ActiveEnterTimestampMonotonic kafclaw)
+takes_setting() {
+    [ "$(inside 'KAFCLAW_HOME=/var/lib/kafclaw kafclaw config get node.displayName; systemctl is-active kafclaw')" = 'The garage
+active' ]
+}
+tell_machine 'device_add usb-storage,id=late,drive=late,removable=on'
+wait_until 180 takes_setting >/dev/null || fail "the settings of a stick were not taken: $(inside 'journalctl -u "kafclaw-stick*" -u kafclaw --no-pager | tail -n 20')"
+wait_until 120 dashboard_answers >/dev/null || fail "with the settings of a stick it does not come up"
+tell_machine 'device_del late'
+pass "settings of a stick are taken after the first start, too, as long as nobody owns the house"
+# Where the web page is, under the name that was given, and what was taken.
+wait_until 60 grep -aq 'http://garage.local:18791/' "$SCRATCH/console" >/dev/null || fail "the console does not say the name"
+wait_until 60 grep -aq 'http://10.0.2.15:18791/' "$SCRATCH/console" >/dev/null || fail "the console does not say the address"
+wait_until 60 grep -aq 'kafclaw.json: .*Settings: node.displayName' "$SCRATCH/console" >/dev/null || fail "the console does not say what was taken"
+pass "the console says name, address and what was taken"
 
 # A sentence, with the token that the machine made for itself.
 take_token
@@ -69,9 +97,19 @@ ask --get --request POST --data-urlencode 'message=set a timer for ten minutes' 
 grep -qi timer "$SCRATCH/answer" || fail "not understood: $(cat "$SCRATCH/answer")"
 pass "a sentence is understood: $(cat "$SCRATCH/answer")"
 
+# Root, who has come in by ssh, speaks for the house without saying where it is; and leaves nothing there that is root's.
+[ "$(inside kafclaw token)" = "$token" ] || fail "root does not find the house: $(inside kafclaw token 2>&1)"
+inside 'kafclaw doctor --json' >"$SCRATCH/of-root" || true
+jq -e '[.findings[] | select(.check == "gateway" and .verdict == "PASS")] | length == 1' "$SCRATCH/of-root" >/dev/null || fail "root's doctor finds no gateway: $(cat "$SCRATCH/of-root")"
+inside 'kafclaw config set assistant.name Hal && kafclaw memory search x' >/dev/null || fail "root cannot speak for the house"
+[ -z "$(inside 'find /var/lib/kafclaw -user root')" ] || fail "root's in the house: $(inside 'find /var/lib/kafclaw -user root')"
+inside 'kafclaw devices broker' | grep -qF "$(inside 'sed -n s/^devices://p /var/lib/kafclaw/broker')" || fail "the owner is not told the password for devices"
+pass "commands of root are about the house"
+
 # A lamp as Zigbee2MQTT would show it, with the password that the owner gives to devices.
 password=$(inside 'sed -n s/^devices://p /var/lib/kafclaw/broker')
 broker="-h 127.0.0.1 -p $((PORT_BASE + 3)) -u devices -P $password"
+people="-h 127.0.0.1 -p $((PORT_BASE + 3)) -u people -P $(inside 'sed -n s/^people://p /var/lib/kafclaw/broker')"
 mosquitto_pub -h 127.0.0.1 -p $((PORT_BASE + 3)) -t x -m x 2>/dev/null && fail "the broker takes anybody"
 pass "the broker wants a password"
 : >"$SCRATCH/heard"
@@ -92,26 +130,45 @@ ask --get --request POST --data-urlencode 'message=turn on the kitchen lamp' "$a
 wait_until 30 grep -q '"ON"' "$SCRATCH/heard" >/dev/null || fail "the lamp was not told: $(cat "$SCRATCH/answer")"
 pass "a sentence switches a lamp through the image's own broker"
 
+# Whoever has a device's password speaks for devices, not for people, and hears nobody: it is said once by such a one, once by a program of people's.
+: >"$SCRATCH/people"
+: >"$SCRATCH/devices"
+# shellcheck disable=SC2086 # Words.
+{
+    mosquitto_sub $people -v -t 'kafclaw/#' >"$SCRATCH/people" &
+    others="$others $!"
+    mosquitto_sub $broker -v -t '#' >"$SCRATCH/devices" &
+    others="$others $!"
+    wait_until 20 grep -q '^zigbee2mqtt/' "$SCRATCH/devices" >/dev/null || fail "devices do not hear each other"
+    wait_until 20 grep -q '^kafclaw/' "$SCRATCH/people" >/dev/null || fail "people do not hear the house"
+    mosquitto_pub $broker -q 1 -t kafclaw/default/in/plug -m 'set a timer for twenty minutes' || true
+    mosquitto_pub $people -q 1 -t kafclaw/default/in/program -m 'set a timer for thirty minutes'
+}
+wait_until 60 grep -q '^kafclaw/default/out/program .*imer' "$SCRATCH/people" >/dev/null || fail "a program of people's is not answered: $(cat "$SCRATCH/people")"
+grep 'kafclaw/default/.*/plug' "$SCRATCH/people" && fail "the assistant listens to devices"
+grep '^kafclaw/' "$SCRATCH/devices" && fail "devices hear what people say"
+pass "programs of people's talk to the assistant by MQTT, and devices neither talk nor listen there"
+
 # The page in a browser, under the name that it has in the house, for the first time, with the code that stands on the console.
 wait_until 60 grep -aq 'with this setup code: ' "$SCRATCH/console" >/dev/null || fail "the console shows no setup code"
 code=$(tr -d '\r' <"$SCRATCH/console" | sed -n 's/.*with this setup code: //p' | tail -n 1)
-tests/image/browse.py "kafclaw.local:$((PORT_BASE + 2))" 127.0.0.1 "$code" 'turn off the kitchen lamp' 'itchen lamp' "$FIGURES/page.png" >"$SCRATCH/page" ||
+tests/image/browse.py "garage.local:$((PORT_BASE + 2))" 127.0.0.1 "$code" 'turn off the kitchen lamp' 'itchen lamp' "$FIGURES/page.png" >"$SCRATCH/page" ||
     fail "the page cannot be used in a browser"
 wait_until 30 grep -q '"OFF"' "$SCRATCH/heard" >/dev/null || fail "the lamp was not told by the page: $(cat "$SCRATCH/page")"
-pass "a browser opens http://kafclaw.local, its person becomes the owner, and a sentence there switches the lamp: $(cat "$SCRATCH/page")"
+pass "a browser opens http://garage.local, its person becomes the owner, and a sentence there switches the lamp: $(cat "$SCRATCH/page")"
 
 # Another machine on the same cable: what it can find out, by name and by knocking on every port past everything of this host.
-tests/image/neighbor.py $((PORT_BASE + 8)) $((PORT_BASE + 9)) kafclaw.local 18790 >"$SCRATCH/neighbor" 2>"$SCRATCH/neighbor.errors" &
+tests/image/neighbor.py $((PORT_BASE + 8)) $((PORT_BASE + 9)) garage.local 18790 >"$SCRATCH/neighbor" 2>"$SCRATCH/neighbor.errors" &
 neighbor=$!
 others="$others $neighbor"
 wait_until 10 grep -q listens "$SCRATCH/neighbor" >/dev/null || fail "no neighbor: $(cat "$SCRATCH/neighbor.errors")"
 tell_machine 'set_link near on'
 wait "$neighbor" || fail "the neighbor: $(cat "$SCRATCH/neighbor.errors")"
 tail -n 1 "$SCRATCH/neighbor" >"$SCRATCH/found"
-jq -e '.names["kafclaw.local"] | index("192.168.77.2")' "$SCRATCH/found" >/dev/null || fail "kafclaw.local is not known: $(cat "$SCRATCH/found")"
-! jq -r '.names["kafclaw.local"][]' "$SCRATCH/found" | grep : || fail "kafclaw.local leads to IPv6, where the house does not listen"
+jq -e '.names["garage.local"] | index("192.168.77.2")' "$SCRATCH/found" >/dev/null || fail "garage.local is not known: $(cat "$SCRATCH/found")"
+! jq -r '.names["garage.local"][]' "$SCRATCH/found" | grep : || fail "garage.local leads to IPv6, where the house does not listen"
 jq -e '[.names[] | .[]] | contains(["port 18791", "port 18790", "port 1883"])' "$SCRATCH/found" >/dev/null || fail "services are not told: $(cat "$SCRATCH/found")"
-pass "the neighbor finds kafclaw.local and its services by multicast"
+pass "the neighbor finds garage.local and its services by multicast"
 [ "$(jq -c .open.tcp4 "$SCRATCH/found")" = '[22,1883,18790,18791]' ] && jq -e '.closed.tcp4 == null' "$SCRATCH/found" >/dev/null ||
     fail "open are: $(cat "$SCRATCH/found")"
 # By IPv6 the firewall lets the same through; whether somebody listens there is the product's business.
@@ -164,8 +221,11 @@ strange=$(jq -c 'select((has("CODE_FILE") and has("PRIORITY") and (.MESSAGE | te
 jq -es 'length > 3 and any(.[]; .F_ELAPSED_MS // "" | test("^[0-9]+$"))' "$SCRATCH/journal" >/dev/null || fail "the journal has no fields: $(tail -n 3 "$SCRATCH/journal")"
 inside 'test -d /var/log/journal/$(cat /etc/machine-id)' || fail "the journal is not kept"
 pass "the journal is kept and has fields"
-inside 'wdctl 2>/dev/null | grep -q i6300' || inside 'ls /dev/watchdog0' >/dev/null || fail "no watchdog"
-pass "the hardware watchdog is watched"
+case $(inside 'systemctl show -P RuntimeWatchdogUSec') in
+'' | 0 | infinity) fail "systemd does not want the hardware watchdog" ;;
+esac
+inside 'ls -l /proc/1/fd' | grep -q '/dev/watchdog' || fail "nobody feeds the hardware watchdog: $(inside 'ls /dev/watchdog*; journalctl -b _PID=1 --no-pager | grep -i watchdog')"
+pass "systemd feeds the hardware watchdog"
 inside 'swapon --show=NAME --noheadings | grep -q zram' || fail "no compressed memory"
 pass "memory is compressed"
 wait_until 240 has_proved A >/dev/null || fail "the slot was not marked good: $(inside 'grub-editenv /efi/EFI/BOOT/grubenv list; journalctl -u kafclaw-confirm -u rauc --no-pager | tail -n 20')"
@@ -214,19 +274,17 @@ done | tr '\n' ' ' >"$SCRATCH/mounted"
 [ "$(cat "$SCRATCH/mounted")" = '/dev/vda4 /dev/vda5 /dev/vda1 ' ] || fail "mounted are $(cat "$SCRATCH/mounted")"
 inside 'systemctl stop efi.mount; systemctl restart kafclaw-provision.service' 2>/dev/null
 inside 'grep -q stranger /persist/ssh/authorized_keys' && fail "a stranger's key was taken"
+inside 'test -e /var/lib/kafclaw-setup/owned' || fail "that somebody owns the house was not noted"
 pass "a stick whose partitions have the same names is not taken for the disk"
 tell_machine 'device_del decoy'
 
 # When the kernel began, by the clock of this host.
 uptime=$(inside 'cut -d " " -f 1 /proc/uptime')
 kernel_at=$(awk -v now="$(now)" -v uptime="$uptime" 'BEGIN { printf "%.3f", now - uptime }')
-unit_s() {
-    inside "systemctl show -P $1 ${2:-}" | awk '{ printf "%.1f", $1 / 1e6 }'
-}
 say
 record "${firmware}_power_to_dashboard_s" "$answered"
 record "${firmware}_kernel_to_dashboard_s" "$(awk -v kernel="$kernel_at" -v answered="$answered_at" 'BEGIN { printf "%.1f", answered - kernel }')"
-record "${firmware}_kernel_to_ready_s" "$(unit_s ActiveEnterTimestampMonotonic kafclaw)"
+record "${firmware}_kernel_to_ready_s" "$ready_s"
 record "${firmware}_kernel_to_userspace_s" "$(unit_s UserspaceTimestampMonotonic)"
 record "${firmware}_kernel_to_finished_s" "$(unit_s FinishTimestampMonotonic)"
 record "${firmware}_idle_memory_mib" "$(inside free -m | awk '/^Mem/ { print $2 - $7 }')" 180

@@ -2,7 +2,7 @@
 """People who talk to the machine under test all at once, for power.sh: over HTTP and over MQTT, until the machine or this is gone. Each answer is an
 acknowledgment, noted with what was asked before anything else happens.
 
-`load.py PORT PASSWORD NOTES`: the first of the machine's ports here (ssh, API, page, broker), the password of `devices` at its broker, and a file that
+`load.py PORT PASSWORD NOTES`: the first of the machine's ports here (ssh, API, page, broker), the password of `people` at its broker, and a file that
 gets a line of JSON for each answer. The API's token is read from standard input.
 """
 
@@ -67,7 +67,7 @@ def publish(broker):
 def main():
     port, password, notes = int(sys.argv[1]), sys.argv[2], Notes(sys.argv[3])
     token = sys.stdin.readline().strip()
-    broker = ["-h", "127.0.0.1", "-p", str(port + 3), "-u", "devices", "-P", password]
+    broker = ["-h", "127.0.0.1", "-p", str(port + 3), "-u", "people", "-P", password]
     listener = subprocess.Popen([*BOUND, "mosquitto_sub", *broker, "-q", "1", "-t", "kafclaw/default/out/load"], stdout=subprocess.PIPE, text=True)
     callers = [threading.Thread(target=call, args=(port + 1, token, number, notes), daemon=True) for number in range(CALLERS)]
     callers.append(threading.Thread(target=publish, args=(broker,), daemon=True))

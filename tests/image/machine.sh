@@ -80,13 +80,14 @@ record() {
 }
 
 # Makes the disk $2 out of the compressed image $1: as large as a card, and with a kafclaw.json as its owner would put there, for
-# these tests to get in by ssh.
+# these tests to get in by ssh; $3 is more for that file, with a comma behind.
 new_disk() {
     zstd -q -d -f "$1" -o "$2" --sparse
     truncate -s 6G "$2"
     [ -e "$SCRATCH/key" ] || ssh-keygen -q -t ed25519 -N '' -C tests -f "$SCRATCH/key"
     cat >"$SCRATCH/kafclaw.json" <<JSON
 {
+    ${3:-}
     "ssh_key": "$(cat "$SCRATCH/key.pub")",
     "wifi": {"ssid": "Café \\"am\\" Eck", "password": "not \\"secret\\" at all", "country": "DE"},
     "settings": {"assistant.name": "Hal"}

@@ -98,7 +98,7 @@ switch_on first
 wait_until 600 is_up >/dev/null || fail "it does not come up"
 wait_until 120 inside true >/dev/null || fail "no way in"
 take_token
-password=$(inside 'sed -n s/^devices://p /var/lib/kafclaw/broker')
+password=$(inside 'sed -n s/^people://p /var/lib/kafclaw/broker')
 [ "$cuts" -lt 2 ] || inside 'cat >/var/lib/update.raucb && sync' <"$bundle"
 
 number=0

@@ -128,7 +128,10 @@ wait_until 120 inside true >/dev/null || fail "no way in with the provisioned ke
 wait_until 60 is_watched $CARD >/dev/null || astray "nobody looks after the card: $(inside "systemctl list-units --all --no-legend 'kafclaw-wifi*'; ls /sys/class/net")"
 pass "a card that has its name of the bus ($CARD) is looked after from the first start on"
 [ "$(inside 'stat -c "%a %U" /persist/wifi.conf')" = '600 root' ] || fail "others can read the password: $(inside 'stat -c "%a %U" /persist/wifi.conf')"
-tar -ch -C "$(unpacked hostapd)/usr/sbin" hostapd -C "$(unpacked iw)/sbin" iw -C "$(unpacked busybox-static)/bin" busybox >"$SCRATCH/router.tar"
+hostapd=$(unpacked hostapd)
+iw=$(unpacked iw)
+busybox=$(unpacked busybox-static)
+tar -ch -C "$hostapd/usr/sbin" hostapd -C "$iw/sbin" iw -C "$busybox/bin" busybox >"$SCRATCH/router.tar"
 inside 'mkdir -m 700 /run/router && tar -x --no-same-owner -C /run/router' <"$SCRATCH/router.tar"
 inside 'cat >/run/router/addresses' <<END
 interface $OTHER
