@@ -1,15 +1,23 @@
 #!/bin/sh
-# Builds the disk image of a board, for who flashes one: `image.sh <board>`, out of image/ and board/<board>/, into target/image/.
-# Boards whose vendor must be asked need `--vendor FILE`, the archive that the vendor's own page gives out, `--sha256 SUM` as it stands
+# Builds the disk image of a board, for who flashes one: `image.sh <board>`, out of image/, board/<board>/ and what scripts/build.sh made,
+# into target/image/. Boards whose vendor must be asked need `--vendor FILE`, the archive that the vendor's own page gives out, `--sha256 SUM` as it stands
 # there, and, once its licence was read, `--accept-license`. `--only STEP` does one step again. The same inputs make the same image; what takes long is kept
 # in the user's cache by the hash of its inputs. Runs as root, or as anybody who has subordinate ids and user namespaces.
+# What else it goes by, of the environment:
+#   KAFCLAW_BINARY       the program, instead of target/dist/kafclaw
+#   KAFCLAW_SNAPSHOT     mirror that keeps days, with @ where the day belongs, as in https://snapshot.debian.org/archive/@ : packages are
+#                        then those of the day in image/meta; without it they are the newest
+#   KAFCLAW_MIRROR       mirror of Debian instead of those of this machine, and KAFCLAW_SECURITY_MIRROR for security fixes
+#   KAFCLAW_UPDATE_CA    certificate that devices ask of updates, with KAFCLAW_UPDATE_CERT and KAFCLAW_UPDATE_KEY to sign with; without
+#                        them this machine makes its own, in ~/.local/share/kafclaw/update-keys
+#   KAFCLAW_RELEASED_AT  when the update is handed out, such as 2026-11-21T12:00:00Z, where that is not now: waves count from it
 set -eu
 
 cd "$(dirname "$0")/.."
 . scripts/need.sh
 
 usage() {
-    sed -n '2,7s/^# //p' "$0" >&2
+    sed -n '2,/^set/s/^# //p' "$0" >&2
     say "Boards: $(cd board && echo */ | tr -d /)"
     exit 64
 }
@@ -47,6 +55,11 @@ TZ=UTC
 set +a
 umask 022
 
+# Step 30 wants it, and says so minutes later.
+program=${KAFCLAW_BINARY:-target/dist/kafclaw}
+case $ONLY in
+'' | 30-*) [ -f "$program" ] || { say "$program is not there. Please run scripts/build.sh first."; exit 1; } ;;
+esac
 need_image
 mkdir -p "$CACHE" "$WORK" "$OUT"
 # Files of an image belong to many: who is not root works where these may be given. mmdebstrap makes such a place for itself.
@@ -56,6 +69,12 @@ if [ "$(id -u)" -ne 0 ]; then
     # shellcheck disable=SC2086 # Words.
     $as_root true || { say "Please run this as root, or let $(id -un) have subordinate ids (/etc/subuid, /etc/subgid) and user namespaces."; exit 1; }
 fi
+case ${KAFCLAW_SNAPSHOT:-} in
+*@*) say "Packages are those of $SNAPSHOT." ;;
+*) say "Packages are the newest that the mirrors have: KAFCLAW_SNAPSHOT=https://snapshot.debian.org/archive/@ pins them to $SNAPSHOT." ;;
+esac
+# Of what an earlier recipe took.
+[ -n "$ONLY" ] || rm -rf "$WORK/parts"
 total=$(find image/steps -name '[0-9]*' | wc -l)
 number=0
 for step in image/steps/[0-9]*; do

@@ -25,7 +25,9 @@ board_vendor() {
     done
     for package in $board_packages $board_packages_r39; do
         found=$(board_package "$2" "$package")
-        [ -z "$found" ] || dpkg-deb -x "$found" "$2/unpacked"
+        [ -n "$found" ] || continue
+        dpkg-deb -x "$found" "$2/unpacked"
+        { dpkg-deb -f "$found" Package Version Architecture; echo 'Vendor: nvidia'; } >"$2/parts/$package"
     done
     # Placeholders for the driver are empty where another package has it.
     find "$2/unpacked" -name '*.so*' -type f -empty -delete
@@ -38,7 +40,7 @@ board_kernel() {
     from=$1/unpacked/lib/modules
     [ -d "$from" ] || from=$1/unpacked/usr/lib/modules
     cp -r "$from/." "$2/modules/"
-    printf 'Package: nvidia-l4t-kernel\nVersion: %s\n' "$(ls "$2/modules")" >"$2/about"
+    cp "$1/parts/nvidia-l4t-kernel" "$2/about"
     # The rest is laid over the root; the vendor's own boot files, services and users' programs are not.
     for folder in lib/firmware lib/aarch64-linux-gnu lib/modprobe.d etc/modprobe.d etc/modules-load.d etc/nvpmodel opt/nvidia/l4t-gpu-libs/nvgpu; do
         for from in "$1/unpacked/$folder" "$1/unpacked/usr/$folder"; do

@@ -12,16 +12,25 @@ board_vendor() {
     python3 -m zipfile -e "$2/uefi.zip" "$2/uefi"
     [ -f "$2/uefi/RPI_EFI.fd" ] || { say "uefi.zip has no RPI_EFI.fd."; exit 1; }
     cat "$2/firmware/boot/LICENCE.broadcom" >"$2/license"
+    came_in "$2/uefi.zip" rpi5-uefi worproject >"$2/parts/uefi"
+    came_in "$2/firmware.tar.gz" raspberrypi-kernel raspberrypi >"$2/parts/kernel"
+    echo "Version: $(ls "$2/firmware/modules")" >>"$2/parts/kernel"
     rm "$2/firmware.tar.gz" "$2/uefi.zip"
     # Firmware of the radio is given out apart; without it the board has its cable.
     if tar -tf "$1" | grep -qx firmware-nonfree.tar.gz; then
         tar -xf "$1" -C "$2" firmware-nonfree.tar.gz
         radio "$2/firmware-nonfree.tar.gz" "$2/rootfs/usr/lib/firmware"
         cat "$2/rootfs/usr/lib/firmware/copyright" >>"$2/license"
+        came_in "$2/firmware-nonfree.tar.gz" firmware-brcm80211 raspberrypi >"$2/parts/radio"
         rm "$2/firmware-nonfree.tar.gz" "$2/rootfs/usr/lib/firmware/copyright"
     else
         say "      without firmware-nonfree.tar.gz: this board will have no Wi-Fi"
     fi
+}
+
+# What the bill of materials says of $2 by $3, which came in the file $1 and has no version of its own.
+came_in() {
+    printf 'Package: %s\nVendor: %s\nSha256: %s\n' "$2" "$3" "$(sha256sum "$1" | cut -d ' ' -f 1)"
 }
 
 # Lays the firmware of the radio out of $1 into $2, by the names that brcmfmac asks for: in Raspberry Pi's packages some of them are made
@@ -45,7 +54,7 @@ board_kernel() {
     gzip -dc "$1/firmware/boot/kernel8.img" >"$2/Image" 2>/dev/null || cp "$1/firmware/boot/kernel8.img" "$2/Image"
     cp -r "$1/firmware/modules/." "$2/modules/"
     cp "$1/firmware/boot/bcm2712-rpi-5-b.dtb" "$2/dtbs/"
-    printf 'Package: raspberrypi-kernel\nVersion: %s\n' "$(ls "$2/modules")" >"$2/about"
+    cp "$1/parts/kernel" "$2/about"
 }
 
 board_root() {

@@ -7,7 +7,7 @@ set -eu
 . image/steps/lib.sh
 
 sources=$(debian_sources)
-inputs=$({ listed image/packages; echo "$SUITE $SNAPSHOT" && grep -v "^ *#" "$0"; } | sha256sum | cut -c 1-16)
+inputs=$({ listed image/packages; echo "$SUITE $SNAPSHOT $sources" && grep -v "^ *#" "$0"; } | sha256sum | cut -c 1-16)
 ln -sfn "$CACHE/base-$inputs.tar" "$WORK/base.tar"
 [ ! -e "$CACHE/base-$inputs.tar" ] || exit 0
 

@@ -9,7 +9,7 @@ set -eu
 
 kernel=$WORK/kernel
 rm -rf "$kernel" "$WORK/vendor"
-mkdir -p "$kernel/modules" "$kernel/dtbs" "$WORK/vendor"
+mkdir -p "$kernel/modules" "$kernel/dtbs" "$WORK/vendor/parts"
 
 # What vendors give out is looked at before anything of it is used.
 if [ -n "$VENDOR_NAME" ]; then
@@ -27,7 +27,10 @@ Fetch it there, and say where it lies: scripts/image.sh $BOARD --vendor FILE"
         exit 1
     fi
     board_vendor "$VENDOR_FILE" "$WORK/vendor"
-    if [ -z "$LICENSE_ACCEPTED" ]; then
+    if [ -n "$LICENSE_ACCEPTED" ]; then
+        say "      Its licence, agreed to with --accept-license ($WORK/vendor/license), begins:"
+        head -n 8 "$WORK/vendor/license" >&2
+    else
         say "Its licence:"
         cat "$WORK/vendor/license" >&2
         say "Whoever agrees adds --accept-license. The image then holds files of the vendor and must not be given to others."
@@ -37,9 +40,9 @@ fi
 
 if [ "$KERNEL" = debian ]; then
     # Which one it is on that day is asked once.
-    kept=$CACHE/kernel-$SNAPSHOT
+    kept=$CACHE/kernel-$(origin)
     if [ ! -s "$kept" ]; then
-        board_apt apt-get update >&2
+        update_lists
         board_apt apt-cache depends --important linux-image-arm64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' >"$kept.new"
         [ -s "$kept.new" ] || { say "Debian's mirror knows no linux-image-arm64."; exit 1; }
         mv "$kept.new" "$kept"

@@ -50,7 +50,8 @@ if [ "$WORKER" = cuda ]; then
 fi
 
 # How the counters of GRUB are written, out of a package whose rest is not wanted.
-install -m 755 "$(unpacked grub-common)/usr/bin/grub-editenv" "$root/usr/bin/grub-editenv"
+grub=$(ingredient grub-common)
+install -m 755 "$grub/usr/bin/grub-editenv" "$root/usr/bin/grub-editenv"
 
 # The kernel of a slot lies in the slot, so that an update changes both or none.
 version=$(cat "$WORK/kernel/version")

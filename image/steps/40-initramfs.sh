@@ -6,12 +6,15 @@ set -eu
 . scripts/need.sh
 . image/steps/lib.sh
 
+# Asked for first: inside another command nobody would see that there is none, and this machine's own would be taken.
+busybox=$(ingredient busybox-static)
+check=$(ingredient e2fsck-static)
 tree=$WORK/initramfs
 version=$(cat "$WORK/kernel/version")
 rm -rf "$tree"
 mkdir -p "$tree/bin" "$tree/lib/modules/$version" "$tree/proc" "$tree/sys" "$tree/dev" "$tree/root" "$tree/run"
-install -m 755 "$(unpacked busybox-static)/bin/busybox" "$tree/bin/busybox"
-install -m 755 "$(unpacked e2fsck-static)/sbin/e2fsck.static" "$tree/bin/e2fsck"
+install -m 755 "$busybox/bin/busybox" "$tree/bin/busybox"
+install -m 755 "$check/sbin/e2fsck.static" "$tree/bin/e2fsck"
 ln -s busybox "$tree/bin/sh"
 install -m 755 image/initramfs/init "$tree/init"
 install -m 644 image/initramfs/reset "$tree/reset"

@@ -10,7 +10,7 @@ set -eu
 esp=$WORK/esp
 rm -rf "$esp"
 mkdir -p "$esp/EFI/BOOT"
-grub=$(unpacked grub-efi-arm64-bin)/usr/lib/grub/arm64-efi
+grub=$(ingredient grub-efi-arm64-bin)/usr/lib/grub/arm64-efi
 # Nothing is loaded later: the list is all that GRUB can do.
 grub-mkimage -O arm64-efi -d "$grub" -p /EFI/BOOT -o "$esp/EFI/BOOT/BOOTAA64.EFI" \
     part_gpt fat ext2 normal configfile linux fdt loadenv test regexp probe echo sleep reboot halt minicmd smbios efifwsetup all_video

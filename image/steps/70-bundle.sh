@@ -6,21 +6,24 @@ set -eu
 . scripts/need.sh
 . image/steps/lib.sh
 
+# Waves of automatic updates count from its release: by the index, and by the manifest where a hub hands the bundle on. That is now, unless
+# whoever publishes it later says when (KAFCLAW_RELEASED_AT, such as 2026-11-21T12:00:00Z).
+released=$(date -u -d "${KAFCLAW_RELEASED_AT:-now}" +%FT%TZ)
+build=$(date -u -d "$released" +%Y%m%dT%H%M%SZ)
 bundle=$WORK/bundle
 rm -rf "$bundle"
 mkdir -p "$bundle"
 ln "$WORK/root.ext4" "$bundle/root.ext4"
-sed "s/@COMPATIBLE@/$COMPATIBLE/; s/@VERSION@/$VERSION/; s/@BUILD@/$SNAPSHOT/" image/ota/manifest.raucm >"$bundle/manifest.raucm"
+sed "s/@COMPATIBLE@/$COMPATIBLE/; s/@VERSION@/$VERSION/; s/@BUILD@/$build/" image/ota/manifest.raucm >"$bundle/manifest.raucm"
 rm -f "$OUT/$NAME.raucb"
 keyring=$(update_keyring)
-rauc bundle --mksquashfs-args="-comp zstd -Xcompression-level 12 -b 256k" --cert="${KAFCLAW_UPDATE_CERT:-$CACHE/keys/update.pem}" --key="${KAFCLAW_UPDATE_KEY:-$CACHE/keys/update.key}" \
+rauc bundle --mksquashfs-args="-comp zstd -Xcompression-level 12 -b 256k" --cert="${KAFCLAW_UPDATE_CERT:-$KEYS/update.pem}" --key="${KAFCLAW_UPDATE_KEY:-$KEYS/update.key}" \
     --keyring="$keyring" "$bundle" "$OUT/$NAME.raucb" >&2
-# The index that hubs ask for newer versions; its name stays, so that its address does. Waves of automatic updates count from the day in
-# it: whoever publishes an update later than it was built says when (KAFCLAW_RELEASED_AT, such as 2026-11-21T12:00:00Z).
+# The index that hubs ask for newer versions; its name stays, so that its address does.
 cat >"$OUT/$PRODUCT-$BOARD.json" <<END
 {
     "version": "$VERSION",
-    "released_at": "${KAFCLAW_RELEASED_AT:-$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)}",
+    "released_at": "$released",
     "bundles": [{"compatible": "$COMPATIBLE", "url": "$NAME.raucb", "bytes": $(stat -c %s "$OUT/$NAME.raucb")}]
 }
 END

@@ -3,6 +3,9 @@
 # Read with `.`, of no use alone.
 set -eu
 
+# Where the key that signs updates is: not in the cache, which people clear.
+KEYS=${XDG_DATA_HOME:-$HOME/.local/share}/kafclaw/update-keys
+
 # Lines of an apt sources list: a mirror that keeps days (KAFCLAW_SNAPSHOT, with @ for the day), any mirror (KAFCLAW_MIRROR and,
 # for security fixes, KAFCLAW_SECURITY_MIRROR), else the mirrors that this machine's own apt uses, else Debian's own.
 debian_sources() {
@@ -27,6 +30,11 @@ deb $signed http://deb.debian.org/debian-security $SUITE-security main"
     echo "$found"
 }
 
+# Which packages are meant, in the names of what is kept of them: those of one day and one set of mirrors.
+origin() {
+    printf '%s-%s\n' "$SNAPSHOT" "$(debian_sources | sha256sum | cut -c 1-8)"
+}
+
 # apt for the board's architecture, with lists of its own; nothing of this machine's apt changes.
 board_apt() {
     apt_home=$CACHE/apt
@@ -35,25 +43,41 @@ board_apt() {
     : >"$apt_home/status"
     command=$1
     shift
-    "$command" -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State="$apt_home" -o Dir::State::status="$apt_home/status" \
-        -o Dir::Cache="$apt_home" -o Dir::Etc::sourcelist="$apt_home/sources.list" -o Dir::Etc::sourceparts=- \
+    # Lists of a day that has passed are out of date by their own words.
+    "$command" -q ${KAFCLAW_SNAPSHOT:+-o Acquire::Check-Valid-Until=false} -o APT::Architecture=arm64 -o APT::Architectures=arm64 \
+        -o Dir::State="$apt_home" -o Dir::State::status="$apt_home/status" -o Dir::Cache="$apt_home" -o Dir::Etc::sourcelist="$apt_home/sources.list" -o Dir::Etc::sourceparts=- \
         -o APT::Sandbox::User= -o DPkg::Post-Invoke::= -o APT::Update::Post-Invoke::= "$@"
+}
+
+# Asks the mirrors what they have.
+update_lists() {
+    board_apt apt-get update >&2
+    origin >"$CACHE/apt/updated"
 }
 
 # Folder that the package $1 of the board's architecture is unpacked in, printed; fetched when it is not there.
 unpacked() {
-    place=$CACHE/packages/$1-$SNAPSHOT
+    place=$CACHE/packages/$1-$(origin)
     if [ ! -d "$place" ]; then
-        [ -n "$(find "$CACHE/apt/lists" -name '*Packages*' -mtime -1 2>/dev/null)" ] || board_apt apt-get update >&2
+        # Lists of yesterday, or of other mirrors, do not say what there is.
+        [ "$(find "$CACHE/apt/updated" -mtime -1 -exec cat {} + 2>/dev/null)" = "$(origin)" ] || update_lists
         rm -rf "$place.new"
         mkdir -p "$place.new/files"
         (cd "$place.new" && board_apt apt-get download "$1" >&2)
         dpkg-deb -x "$place.new/"*.deb "$place.new/files"
-        dpkg-deb -f "$place.new/"*.deb Package Version Source >"$place.new/about"
+        dpkg-deb -f "$place.new/"*.deb Package Version Architecture Source >"$place.new/about"
         rm "$place.new/"*.deb
         mv "$place.new" "$place"
     fi
     echo "$place/files"
+}
+
+# The same, for a package of which something gets into the image: the bill of materials has it.
+ingredient() {
+    files=$(unpacked "$1")
+    mkdir -p "$WORK/parts"
+    cp "$files/../about" "$WORK/parts/$1"
+    echo "$files"
 }
 
 # Lays the folder $1 over the folder $2, as files that belong to root and that a program or everybody may read.
@@ -105,16 +129,30 @@ update_keyring() {
         echo "$KAFCLAW_UPDATE_CA"
         return
     fi
-    keys=$CACHE/keys
-    if [ ! -e "$keys/update.pem" ]; then
-        rm -rf "$keys.new"
-        mkdir -p "$keys.new"
-        chmod 700 "$keys.new"
-        # Valid from a day that every clock has passed: devices without a network live in their image's past.
-        (
-            cd "$keys.new"
-            : >index
-            cat >config <<END
+    if [ ! -e "$KEYS/update.pem" ]; then
+        rm -rf "$KEYS.new"
+        mkdir -p "${KEYS%/*}"
+        # Where it was before: there may be devices that know it.
+        if [ -e "$CACHE/keys/update.pem" ]; then
+            cp -Rp "$CACHE/keys" "$KEYS.new"
+        else
+            make_update_key "$KEYS.new"
+        fi
+        mv "$KEYS.new" "$KEYS"
+        say "      The key that signs updates is in $KEYS: please keep a copy, for devices with this image take no updates signed by another."
+    fi
+    echo "$KEYS/update.pem"
+}
+
+# A key and its certificate, in the new folder $1.
+make_update_key() {
+    mkdir "$1"
+    chmod 700 "$1"
+    # Valid from a day that every clock has passed: devices without a network live in their image's past.
+    (
+        cd "$1"
+        : >index
+        cat >config <<END
 [ca]
 default_ca = own
 [own]
@@ -130,14 +168,11 @@ commonName = supplied
 basicConstraints = critical,CA:TRUE
 keyUsage = critical,digitalSignature,keyCertSign
 END
-            openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout update.key -subj "/CN=KafClaw updates of this builder" \
-                -out request 2>/dev/null
-            openssl ca -batch -config config -selfsign -keyfile update.key -in request -out update.pem -notext \
-                -startdate 20200101000000Z -enddate 20600101000000Z 2>/dev/null
-        )
-        mv "$keys.new" "$keys"
-    fi
-    echo "$keys/update.pem"
+        openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout update.key -subj "/CN=KafClaw updates of this builder" \
+            -out request 2>/dev/null
+        openssl ca -batch -config config -selfsign -keyfile update.key -in request -out update.pem -notext \
+            -startdate 20200101000000Z -enddate 20600101000000Z 2>/dev/null
+    )
 }
 
 # Makes the ext4 file $1 of $2 MiB with the label $3 out of the folder $4, with the options $5.

@@ -33,6 +33,9 @@ rm -r "$scratch/bundle"
 forget_what_was_made
 scripts/image.sh qemu-aarch64 >/dev/null
 made >"$scratch/after"
+for part in busybox-static e2fsck-static grub-common grub-efi-arm64-bin linux-image-; do
+    grep -q "\"pkg:deb/debian/$part" "target/image/$name.cdx.json" || { say "FAIL the bill of materials lacks $part"; exit 1; }
+done
 cmp -s "$scratch/before" "$scratch/after" || { say "FAIL made again, it is another one:"; diff "$scratch/before" "$scratch/after" >&2; exit 1; }
 unsquashfs -q -n -f -d "$scratch/bundle" "target/image/$name.raucb" root.ext4 >&2
 sha256sum <"$scratch/bundle/root.ext4" | cmp -s - "$scratch/root-before" || { say "FAIL made again, the bundle holds another system"; exit 1; }

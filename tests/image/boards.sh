@@ -86,8 +86,9 @@ sum() {
 steps() {
     board=$1
     shift
+    : >"$scratch/log"
     for step in 10-base 20-kernel 30-rootfs 40-initramfs 50-boot; do
-        scripts/image.sh "$board" "$@" --only "$step.sh" >"$scratch/log" 2>&1 || return 1
+        scripts/image.sh "$board" "$@" --only "$step.sh" >>"$scratch/log" 2>&1 || return 1
     done
 }
 
@@ -98,6 +99,18 @@ has_landed() {
     for file in "$@"; do
         [ -s "$work/$file" ] || fail "$work/$file is missing"
     done
+}
+
+# The bill of materials of the board $1 has each of the parts that follow, as they begin.
+is_billed() {
+    work=$CARGO_TARGET_DIR/image/$1
+    scripts/bill.py --dpkg-status "$work/dpkg-status" --cargo-lock Cargo.lock --about "$work/kernel/about" --parts "$work/parts" "$work/vendor/parts" \
+        --models models --onnxruntime 0 --name "$1" --version 0 --epoch 0 >"$scratch/bill"
+    shift
+    for part in deb/debian/busybox-static@ deb/debian/grub-efi-arm64-bin@ generic/all-minilm "$@"; do
+        grep -q "\"purl\": \"pkg:$part" "$scratch/bill" || fail "the bill of materials lacks $part"
+    done
+    ! grep -q 'deb/debian/\(nvidia\|raspberrypi\)' "$scratch/bill" || fail "the bill of materials takes what is a vendor's for Debian's"
 }
 
 # They are stand-ins, and large.
@@ -119,6 +132,8 @@ steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 "$(sum "$scratch/o
 has_landed jetson-orin-nano root/boot/Image root/boot/initrd root/usr/lib/modules/6.8.12-1021-tegra/modules.dep \
     root/usr/lib/modules/6.8.12-1021-tegra/updates/nvgpu.ko root/usr/lib/firmware/nvidia/ga10b/fw.bin root/opt/nvidia/l4t-gpu-libs/nvgpu/libcuda.so.1.1 \
     root/etc/modprobe.d/nvidia-preferred-oot-modules.conf root/etc/ld.so.conf.d/nvidia.conf esp/EFI/BOOT/BOOTAA64.EFI root/usr/bin/kafclaw
+grep -q 'Stand-in for the licence' "$scratch/log" || fail "whoever agreed is not shown to what"
+is_billed jetson-orin-nano deb/nvidia/nvidia-l4t-kernel@39.2.0 deb/nvidia/nvidia-l4t-cuda-nvgpu@39.2.0
 root=$CARGO_TARGET_DIR/image/jetson-orin-nano/root
 [ ! -e "$root/usr/lib/aarch64-linux-gnu/nvidia/libnvdla_compiler.so" ] || fail "an empty library was taken"
 grep -q '^video:.*kafclaw' "$root/etc/group" || fail "the assistant may not use the GPU"
@@ -137,11 +152,13 @@ steps raspberry-pi-5 --vendor "$scratch/pi.tar" --sha256 "$(sum "$scratch/pi.tar
 has_landed raspberry-pi-5 root/boot/Image root/boot/dtbs/bcm2712-rpi-5-b.dtb esp/RPI_EFI.fd esp/config.txt esp/bcm2712-rpi-5-b.dtb \
     root/usr/lib/modules/6.12.1-v8+/modules.dep esp/EFI/BOOT/grub.cfg root/usr/lib/firmware/brcm/brcmfmac43455-sdio.bin \
     root/usr/lib/firmware/brcm/brcmfmac43455-sdio.clm_blob root/usr/lib/firmware/brcm/brcmfmac43455-sdio.txt
+is_billed raspberry-pi-5 generic/raspberrypi/raspberrypi-kernel@6.12.1-v8+ generic/worproject/rpi5-uefi generic/raspberrypi/firmware-brcm80211
 clear raspberry-pi-5
 say "ok   raspberry-pi-5"
 for board in jetson-nano generic-arm64-uefi; do
     steps $board || fail "$(cat "$scratch/log")"
     has_landed $board root/boot/Image root/boot/initrd esp/EFI/BOOT/board.cfg
+    is_billed $board deb/debian/linux-image-
     [ $board != jetson-nano ] || has_landed $board root/boot/dtbs/nvidia/tegra210-p3450-0000.dtb
     clear $board
     say "ok   $board"

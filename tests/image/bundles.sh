@@ -14,8 +14,8 @@ version_after() {
 # this builder's. Compressed as quickly as can be, unless COMPRESSION says how well.
 sign_bundle() {
     sed "s/@COMPATIBLE@/$3/; s/@VERSION@/$4/; s/@BUILD@/$SNAPSHOT/" image/ota/manifest.raucm >"$1/manifest.raucm"
-    certificate=${KAFCLAW_UPDATE_CERT:-$CACHE/keys/update.pem}
-    key=${KAFCLAW_UPDATE_KEY:-$CACHE/keys/update.key}
+    certificate=${KAFCLAW_UPDATE_CERT:-$KEYS/update.pem}
+    key=${KAFCLAW_UPDATE_KEY:-$KEYS/update.key}
     [ -z "${5:-}" ] || { certificate=$5.pem key=$5.key; }
     rauc bundle --mksquashfs-args="-comp zstd -Xcompression-level ${COMPRESSION:-1} -b 256k" --cert="$certificate" --key="$key" "$1" "$2" >"$SCRATCH/told" 2>&1 ||
         fail "$2 cannot be made: $(cat "$SCRATCH/told")"

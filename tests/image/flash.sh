@@ -84,6 +84,12 @@ echo MMC >"$scratch/sys/block/mmcblk7/device/type"
 refuses 'built into this machine' mmc ''
 echo SD >"$scratch/sys/block/mmcblk7/device/type"
 refuses 'does not keep what is written' mmc "$scratch/idle:"
+# An administrator's disk, for who is none: told before anything is asked. Root writes everywhere, unless that is taken from it.
+mkdir -p "$scratch/own/scripts"
+cp scripts/flash.sh scripts/need.sh "$scratch/own/scripts"
+chmod 440 "$scratch/dev/mmcblk7"
+refuses 'run this with sudo' env FACTS='disk 0 1' KAFCLAW_SYSFS="$scratch/sys" PATH="$scratch/other:$PATH" \
+    setpriv --bounding-set -dac_override "$scratch/own/scripts/flash.sh" "$name.img.zst" "$scratch/dev/mmcblk7"
 # No disk, a part of one, one in use, one that is too small, an image that was changed on its way, a map that says nothing, a no.
 refuses 'is not a disk' scripts/flash.sh --yes "$name.img.zst" "$scratch/card"
 refuses 'part of a disk' env FACTS='part 1 1 usb' PATH="$scratch/other:$PATH" scripts/flash.sh --yes "$name.img.zst" "$disk"

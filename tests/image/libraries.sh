@@ -8,12 +8,13 @@ cd "$(dirname "$0")/../.."
 . tests/image/recipe.sh
 
 packages='libc6 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1 libstdc++6 libgcc-s1'
-libraries=$CACHE/libraries-$SNAPSHOT-$(echo "$packages" | sha256sum | cut -c 1-8)
+libraries=$CACHE/libraries-$(origin)-$(echo "$packages" | sha256sum | cut -c 1-8)
 if [ ! -d "$libraries" ]; then
     rm -rf "$libraries.new"
     mkdir -p "$libraries.new"
     for package in $packages; do
-        cp -r "$(unpacked $package)/." "$libraries.new"
+        files=$(unpacked $package)
+        cp -r "$files/." "$libraries.new"
     done
     mv "$libraries.new" "$libraries"
 fi

@@ -30,6 +30,7 @@ scripts/image.sh qemu-aarch64 >/dev/null
 tests/image/boards.sh
 tests/image/boot.sh uefi
 tests/image/alone.sh
+tests/image/flash.sh
 if [ "${1:-}" != all ]; then
     tests/image/power.sh 2
     exit 0
@@ -37,7 +38,6 @@ fi
 tests/image/again.sh
 tests/image/power.sh 10
 tests/image/boot.sh u-boot
-tests/image/flash.sh
 tests/image/update.sh
 tests/image/fallback.sh
 tests/image/damage.sh
