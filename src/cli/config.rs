@@ -89,7 +89,8 @@ fn set(pairs: &[String], terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let file = locate(terminal)?;
     editing(&file, terminal).set(&pairs).map_err(Failure::Edit)?;
     let names: Vec<&str> = pairs.iter().map(|(path, _)| *path).collect();
-    terminal.print(&format!("{} written to {}", names.join(", "), file.display()))
+    let (names, file) = (names.join(", "), file.display());
+    terminal.print(&format!("{names} written to {file}; a running gateway goes by it after its next start"))
 }
 
 fn validate(terminal: &mut Terminal<'_>) -> Result<(), Failure> {

@@ -14,7 +14,8 @@ use crate::reset::{self, Reach, WORDS};
 const AFTER_HELP: &str = "\
 On a device that runs this product's image the machine starts anew and forgets everything: the home, its keys and passwords, the
 Wi-Fi, its own name. Elsewhere the folder with the state of this home (~/.kafclaw) is emptied; what lies outside of it, such as the
-workspace, stays. There is no way back but a backup (`kafclaw backup`). The next start is a first start.
+workspace, stays. There is no way back but a backup that lies elsewhere (`kafclaw backup /media/stick/home.tar`): those of the folder
+go too. The next start is a first start.
 
 Example:
   kafclaw factory-reset";
@@ -54,9 +55,10 @@ fn agree(config: &Config, reach: &Reach, terminal: &mut Terminal<'_>) -> Result<
     }
     terminal.note(&match reach {
         Reach::Machine => {
-            "This machine forgets everything: the home, its keys and passwords, and the Wi-Fi.".to_owned()
+            "This machine forgets everything: the home with its backups, its keys and passwords, and the Wi-Fi."
+                .to_owned()
         }
-        Reach::Folder => format!("Everything in {} is deleted.", config.paths.state_dir.display()),
+        Reach::Folder => format!("Everything in {} is deleted, backups too.", config.paths.state_dir.display()),
     });
     match terminal.ask(&format!("There is no way back. Type `{WORDS}` to go on: "))? {
         Some(answer) if answer == WORDS => Ok(()),

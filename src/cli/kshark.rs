@@ -216,7 +216,7 @@ fn of_group(effective: &Value) -> Result<Properties, Failure> {
     let group = &effective["group"];
     if group["enabled"] != true {
         return Err(Failure::Outcome(
-            "no group is configured; set group.enabled, or name a file with --props".to_owned(),
+            "no group is in the configuration; set group.enabled and group.kafkaBrokers there, or name a file with --props".to_owned(),
         ));
     }
     let mut properties = Properties::default();

@@ -25,7 +25,7 @@ Examples:
   kafclaw onboard
   kafclaw onboard --mqtt-url mqtt://127.0.0.1:1883 --llm ollama --llm-model qwen3:4b
   kafclaw onboard --non-interactive --accept-risk --mode local --llm skip --json
-  sudo kafclaw onboard --non-interactive --accept-risk --mode local --llm skip --systemd";
+  sudo env KAFCLAW_HOME=/srv/kafclaw /usr/local/bin/kafclaw onboard --non-interactive --accept-risk --mode local --llm skip --systemd";
 
 #[derive(clap::Args, Debug, Default)]
 #[command(after_help = AFTER_HELP)]

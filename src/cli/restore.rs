@@ -14,7 +14,7 @@ The gateway must not run. Everything in the file is checked before anything is r
 aside. What the file does not hold, such as a workspace that was left out, stays as it is.
 
 Examples:
-  sudo systemctl stop kafclaw-gateway
+  sudo systemctl stop kafclaw-gateway        (on an image of ours: kafclaw)
   kafclaw restore ~/.kafclaw/backups/kafclaw-20260818-120000.tar";
 
 #[derive(clap::Args, Debug)]

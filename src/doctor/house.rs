@@ -32,10 +32,10 @@ pub(super) fn gateway(plan: &Plan) -> Finding {
     match &plan.gateway {
         Gateway::Answers => Finding::pass("gateway", "it answers"),
         Gateway::Stopped => {
-            let advice = "start it with `kafclaw gateway`, or `systemctl start kafclaw` where it is a service";
+            let advice = "start it with `kafclaw gateway`, or, where it is a service, `systemctl start kafclaw-gateway` (`kafclaw` on an image of ours)";
             Finding::fail("gateway", "it is not running", advice)
         }
-        Gateway::Troubled(why) => Finding::fail("gateway", why, "`journalctl -u kafclaw` says more"),
+        Gateway::Troubled(why) => Finding::fail("gateway", why, "`journalctl -u 'kafclaw*'` says more"),
     }
 }
 
@@ -118,7 +118,12 @@ async fn connect(host: &str, port: u16) -> io::Result<()> {
 pub(super) async fn kafka(plan: &Result<Option<kshark::Plan>, String>, clock: &Clock) -> Finding {
     let plan = match plan {
         Ok(Some(plan)) => plan,
-        Ok(None) => return Finding::skip("kafka", "no group is configured"),
+        Ok(None) => {
+            return Finding::skip(
+                "kafka",
+                "no group is in the configuration (`kafclaw group status` tells of one that was joined without it)",
+            );
+        }
         Err(why) => return Finding::fail("kafka", why, "mend the keys of group that are named"),
     };
     let report = kshark::run(plan, clock).await;

@@ -274,6 +274,10 @@ fn write_unit(
         Owner::System { user } => {
             let (home, state, workspace) = (paths.home.display(), paths.state_dir.display(), paths.workspace.display());
             next.push(format!("id {user} || useradd --system --home-dir '{home}' {user}"));
+            // Who set this up keeps the own home.
+            if std::env::var_os("HOME").is_none_or(|own| own != paths.home.as_os_str()) {
+                next.push(format!("chown {user}: '{home}'"));
+            }
             next.push(format!("chown -R {user}: '{state}' '{workspace}'"));
             next.push(format!("systemctl daemon-reload && systemctl enable --now {UNIT_NAME}"));
         }
