@@ -230,6 +230,10 @@ inside 'swapon --show=NAME --noheadings | grep -q zram' || fail "no compressed m
 pass "memory is compressed"
 wait_until 240 has_proved A >/dev/null || fail "the slot was not marked good: $(inside 'grub-editenv /efi/EFI/BOOT/grubenv list; journalctl -u kafclaw-confirm -u rauc --no-pager | tail -n 20')"
 pass "the slot has proved itself"
+inside 'kafclaw doctor --confirm' >"$SCRATCH/confirmed" || fail "root's doctor does not confirm: $(cat "$SCRATCH/confirmed")"
+grep -q 'marked as good' "$SCRATCH/confirmed" || fail "root's doctor does not confirm: $(cat "$SCRATCH/confirmed")"
+[ -z "$(inside 'find /var/lib/kafclaw -user root')" ] || fail "root's in the house: $(inside 'find /var/lib/kafclaw -user root')"
+pass "a doctor that root asks to confirms"
 
 # What the program itself says about its house. Of Kafka there is none.
 kafclaw_inside doctor --json >"$SCRATCH/doctor" || true
