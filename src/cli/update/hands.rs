@@ -168,8 +168,8 @@ impl Hands for HouseHands<'_> {
 }
 
 /// Kills `child` when what is returned still lives after `limit`.
-fn end_after(limit: Duration, child: &Child) -> mpsc::Sender<()> {
-    let (alive, over) = mpsc::channel();
+fn end_after(limit: Duration, child: &Child) -> mpsc::SyncSender<()> {
+    let (alive, over) = mpsc::sync_channel(0);
     let pid = Pid::from_child(child);
     std::thread::spawn(move || {
         if over.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
