@@ -161,6 +161,22 @@ fn a_person_logs_in_talks_and_switches_a_lamp() {
 }
 
 #[test]
+fn an_empty_home_teaches_how_devices_find_the_broker_that_there_is() {
+    let plan = Plan::new();
+    let gateway = plan.start();
+    let browser = logged_in(&gateway);
+    browser.click("#nav-devices");
+    browser.wait_for_text("#devices-empty", "Set the broker");
+    // Drawn before the page knows: what it learns changes what stands there.
+    fs::write(plan.home().join("broker"), "devices:geheim7\n").expect("a file");
+    browser.click("#nav-activity");
+    browser.click("#nav-devices");
+    browser.wait_for_text("#devices-empty", "the broker of this machine");
+    browser.click("#broker summary");
+    browser.wait_for_text("#broker-accounts", "geheim7");
+}
+
+#[test]
 fn a_person_tells_the_house_something_finds_it_in_other_words_and_has_it_forgotten() {
     let plan = Plan::new();
     let gateway = plan.start();

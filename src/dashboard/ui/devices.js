@@ -37,7 +37,10 @@ export function show() {
 
 /** Says how devices get to the broker of this machine. @param {{ port: number, accounts: { user: string, password: string, purpose: string }[] }} broker */
 function connect(broker) {
+  const hadBroker = hasBroker;
   hasBroker = broker.accounts.length > 0;
+  // What an empty home teaches may have been drawn before; the next look draws it anew.
+  if (hasBroker !== hadBroker) order = "";
   byId("broker").hidden = !hasBroker;
   fill(byId("broker-accounts"),
     h("p", {}, words.connect(location.hostname, broker.port)),
