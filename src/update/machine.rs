@@ -246,11 +246,11 @@ impl Ledger {
     }
 
     fn proved(&mut self, here: Here, now: Timestamp) -> Step {
+        let what_runs = what_runs(&here);
         self.proved_slot.clone_from(&here.slot);
         self.home_slot = here.slot;
         if self.phase == Phase::Confirming {
             // Whatever was written down before it was started: this is what it is.
-            let what_runs = Bundle { version: here.version, compatible: here.compatible, ..Bundle::default() };
             if self.bundle.as_ref().is_none_or(|bundle| bundle.version != what_runs.version) {
                 self.bundle = Some(what_runs);
             }
@@ -298,8 +298,7 @@ impl Ledger {
             return self.go(Phase::TakingBack, Step::Stay, now);
         }
         // What is left is what runs, whatever was asked for last.
-        let (version, compatible) = (here.version.clone(), here.compatible.clone());
-        self.bundle = Some(Bundle { version, compatible, ..Bundle::default() });
+        self.bundle = Some(what_runs(here));
         self.go(Phase::GoingBack, Step::SwitchOver, now)
     }
 
@@ -317,4 +316,9 @@ impl Ledger {
             _ => Step::Rest,
         }
     }
+}
+
+/// The system here, as a bundle would name it.
+fn what_runs(here: &Here) -> Bundle {
+    Bundle { version: here.version.clone(), compatible: here.compatible.clone(), ..Bundle::default() }
 }
