@@ -71,6 +71,7 @@ impl Desk {
             "other_slot": here.other_slot,
             "proved": self.places.proved().exists(),
             "phase": ledger.phase,
+            "coming": ledger.phase.is_coming(),
             "at_work": at_work,
             "changed_at": ledger.changed_at,
             "order": ledger.order,

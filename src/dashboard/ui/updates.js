@@ -12,7 +12,7 @@ const words = strings.updates;
 let isComing = false;
 
 /**
- * @typedef {{ supported: boolean, version: string, slot: string, phase: string, requested: boolean, reason: string | null,
+ * @typedef {{ supported: boolean, version: string, slot: string, phase: string, coming: boolean, requested: boolean, reason: string | null,
  *   bundle: { version: string } | null, progress: { percent: number | null, words: string, refused: string | null } | null,
  *   available: { version: string, bytes: number | null, newer: boolean } | null, check_error: string | null, checked_at: string | null,
  *   automatic: { on: boolean, source: string }, past: { at: string, version: string, outcome: string, reason: string | null }[] }} View
@@ -60,7 +60,7 @@ function draw(view) {
   bar.hidden = !view.progress || Boolean(view.progress.refused);
   if (typeof percent === "number") bar.value = percent;
   else bar.removeAttribute("value");
-  isComing = ["fetching", "checking", "backing_up"].includes(view.phase);
+  isComing = view.coming;
   byId("updates-rollback").textContent = isComing ? words.callOff : words.rollback;
   byId("updates-restart").hidden = view.phase !== "awaiting_restart";
   fill(byId("updates-past"), view.past.map((past) => {
