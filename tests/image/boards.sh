@@ -149,17 +149,23 @@ tar -cjf "$scratch/orin.tbz2" -C "$scratch" Linux_for_Tegra
 steps jetson-orin-nano --vendor "$scratch/orin.tbz2" --sha256 "$(sum "$scratch/orin.tbz2")" --accept-license && fail "a package that lacks the driver was taken"
 grep -q 'has no package nvidia-l4t-cuda' "$scratch/log" || fail "$(cat "$scratch/log")"
 steps raspberry-pi-5 --vendor "$scratch/pi.tar" --sha256 "$(sum "$scratch/pi.tar")" --accept-license || fail "$(cat "$scratch/log")"
-has_landed raspberry-pi-5 root/boot/Image root/boot/dtbs/bcm2712-rpi-5-b.dtb esp/RPI_EFI.fd esp/config.txt esp/bcm2712-rpi-5-b.dtb \
+has_landed raspberry-pi-5 root/boot/Image esp/RPI_EFI.fd esp/config.txt esp/bcm2712-rpi-5-b.dtb \
     root/usr/lib/modules/6.12.1-v8+/modules.dep esp/EFI/BOOT/grub.cfg root/usr/lib/firmware/brcm/brcmfmac43455-sdio.bin \
     root/usr/lib/firmware/brcm/brcmfmac43455-sdio.clm_blob root/usr/lib/firmware/brcm/brcmfmac43455-sdio.txt
 is_billed raspberry-pi-5 generic/raspberrypi/raspberrypi-kernel@6.12.1-v8+ generic/worproject/rpi5-uefi generic/raspberrypi/firmware-brcm80211
+! grep -q board_dtb "$CARGO_TARGET_DIR/image/raspberry-pi-5/esp/EFI/BOOT/board.cfg" || fail "GRUB replaces the tree that the Pi's firmware has completed"
 clear raspberry-pi-5
 say "ok   raspberry-pi-5"
 for board in jetson-nano generic-arm64-uefi; do
     steps $board || fail "$(cat "$scratch/log")"
     has_landed $board root/boot/Image root/boot/initrd esp/EFI/BOOT/board.cfg
     is_billed $board deb/debian/linux-image-
-    [ $board != jetson-nano ] || has_landed $board root/boot/dtbs/nvidia/tegra210-p3450-0000.dtb
+    if [ $board = jetson-nano ]; then
+        has_landed $board root/boot/dtbs/nvidia/tegra210-p3450-0000.dtb
+        # Its card has no power without.
+        grep -q '/fixed\.ko' "$CARGO_TARGET_DIR/image/$board/initramfs.modules" || fail "the initramfs lacks the regulator of its card"
+    fi
+    grep -aq libc.so.6 "$CARGO_TARGET_DIR/image/$board/root/etc/ld.so.cache" || fail "programs of $board do not know where libraries are"
     clear $board
     say "ok   $board"
 done
