@@ -61,7 +61,6 @@ board_root() {
     mkdir -p "$1/etc/ld.so.conf.d"
     printf '%s\n' /opt/nvidia/l4t-gpu-libs/nvgpu /usr/lib/aarch64-linux-gnu/nvidia /usr/lib/aarch64-linux-gnu/tegra /usr/local/cuda/lib64 \
         >"$1/etc/ld.so.conf.d/nvidia.conf"
-    ldconfig -r "$1" 2>/dev/null || true
 }
 
 board_boot() {

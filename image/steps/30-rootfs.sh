@@ -75,8 +75,10 @@ systemd-sysusers --root="$root"
 systemctl --root="$root" preset-all 2>&1 | grep -v 'Created symlink\|Removed' >&2 || true
 listed "$REPO/image/masked" | while read -r unit; do ln -sfn /dev/null "$root/etc/systemd/system/$unit"; done
 rm -f "$root"/etc/passwd- "$root"/etc/shadow- "$root"/etc/group- "$root"/etc/gshadow- "$root/etc/.pwd.lock"
-ldconfig -r "$root" 2>/dev/null || true
-rm -rf "${root:?}"/var/*
 board_root "$root"
+# Where programs find libraries, by the image's own: this machine's passes over those of other processors.
+need_emulation
+"$root/usr/sbin/ldconfig" -r "$root"
+rm -rf "${root:?}"/var/*
 touch -d "@$SOURCE_DATE_EPOCH" "$root/usr/lib/clock-epoch"
 say "      $(du -sm "$root" | cut -f 1) MiB"
