@@ -96,7 +96,7 @@ JSON
     mcopy -i "$2@@1M" "$SCRATCH/kafclaw.json" ::/kafclaw.json
 }
 
-# Starts a machine with the disk $1 and the firmware $2 (uefi or u-boot); the other arguments are qemu's. Its process is $machine, its
+# Starts a machine with the disk $1 (on the bus that DISK_DEVICE says) and the firmware $2 (uefi or u-boot); the other arguments are qemu's. Its process is $machine, its
 # console $SCRATCH/console; ports of it are at PORT_BASE and the next ones here: ssh, API, web page, broker.
 start_machine() {
     disk=$1
@@ -114,8 +114,9 @@ start_machine() {
     done
     rm -f "$SCRATCH/monitor"
     # It ends with this test even when nobody is left to end it.
+    # shellcheck disable=SC2086 # Words.
     setpriv --pdeathsig KILL qemu-system-aarch64 -M virt -cpu cortex-a57 -accel tcg,thread=multi -smp 2 -m 1024 -bios "$bios" -display none \
-        -drive if=none,id=disk,format=raw,cache=writeback,file="$disk" -device virtio-blk-pci,drive=disk,bootindex=0 \
+        -drive if=none,id=disk,format=raw,cache=writeback,file="$disk" -device ${DISK_DEVICE:-virtio-blk-pci},drive=disk,bootindex=0 \
         -netdev "user,id=net$forward" -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci \
         -device i6300esb -action watchdog=reset -serial file:"$SCRATCH/console" \
         -monitor unix:"$SCRATCH/monitor",server=on,wait=off "$@" &

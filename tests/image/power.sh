@@ -21,6 +21,8 @@ has jq || install_packages jq
 has mcopy || install_packages mtools
 has sgdisk || install_packages gdisk
 begin power 21020
+# As on boards that start from a USB disk, which must not be taken for a stick: the update would find its slot in use.
+DISK_DEVICE='qemu-xhci -device usb-storage'
 seed=${KAFCLAW_TEST_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 say "KAFCLAW_TEST_SEED=$seed"
 
@@ -137,6 +139,7 @@ while [ $number -lt "$cuts" ]; do
     # The slot that an update did not finish is told, and rightly.
     jq -e '[.findings[] | select(.verdict == "FAIL" and .check != "slots")] | length == 0' "$SCRATCH/doctor" >/dev/null ||
         fail "doctor after cut $number: $(jq -c '.findings[] | select(.verdict == "FAIL")' "$SCRATCH/doctor")"
+    inside '! grep /run/media /proc/mounts' >"$SCRATCH/sticks" || fail "its own disk is taken for a stick: $(cat "$SCRATCH/sticks")"
     inside 'grub-editenv /efi/EFI/BOOT/grubenv list | grep -q "^ORDER="' || fail "the counters are lost after cut $number"
     # What was answered is answered in the same words to who did not hear it.
     key=$(jq -rs '[.[] | select(.way == "http")] | last | .key' "$SCRATCH/notes")
