@@ -17,7 +17,10 @@ ln "$WORK/root.ext4" "$bundle/root.ext4"
 sed "s/@COMPATIBLE@/$COMPATIBLE/; s/@VERSION@/$VERSION/; s/@BUILD@/$build/" image/ota/manifest.raucm >"$bundle/manifest.raucm"
 rm -f "$OUT/$NAME.raucb"
 keyring=$(update_keyring)
-rauc bundle --mksquashfs-args="-comp zstd -Xcompression-level 12 -b 256k" --cert="${KAFCLAW_UPDATE_CERT:-$KEYS/update.pem}" --key="${KAFCLAW_UPDATE_KEY:-$KEYS/update.key}" \
+# Read by the kernel that runs: those of vendors were built without zstd.
+compression='-comp zstd -Xcompression-level 12'
+[ "$KERNEL" = debian ] || compression='-comp gzip'
+rauc bundle --mksquashfs-args="$compression -b 256k" --cert="${KAFCLAW_UPDATE_CERT:-$KEYS/update.pem}" --key="${KAFCLAW_UPDATE_KEY:-$KEYS/update.key}" \
     --keyring="$keyring" "$bundle" "$OUT/$NAME.raucb" >&2
 # The index that hubs ask for newer versions; its name stays, so that its address does.
 cat >"$OUT/$PRODUCT-$BOARD.json" <<END
