@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the disk image of a board, for who flashes one: `image.sh <board>`, out of image/, board/<board>/ and what scripts/build.sh made,
 # into target/image/. Boards whose vendor must be asked need `--vendor FILE`, the archive that the vendor's own page gives out, `--sha256 SUM` as it stands
-# there, and, once its licence was read, `--accept-license`. `--only STEP` does one step again. The same inputs make the same image; what takes long is kept
+# there, and, once its licence was read, `--accept-license`. `--only STEP` does one step again, `--fresh` asks the mirrors for packages again. The same inputs make the same image; what takes long is kept
 # in the user's cache by the hash of its inputs. Runs as root, or as anybody who has subordinate ids and user namespaces.
 # What else it goes by, of the environment:
 #   KAFCLAW_BINARY       the program, instead of target/dist/kafclaw
@@ -32,11 +32,13 @@ VENDOR_FILE=
 VENDOR_SUM=
 LICENSE_ACCEPTED=
 ONLY=
+FRESH=
 while [ $# -gt 0 ]; do
     case $1 in
     --vendor) VENDOR_FILE=$(realpath "${2:?which file}") && shift 2 ;;
     --sha256) VENDOR_SUM=${2:?which sum} && shift 2 ;;
     --accept-license) LICENSE_ACCEPTED=yes && shift ;;
+    --fresh) FRESH=yes && shift ;;
     --only) ONLY=${2:?which step} && shift 2 ;;
     *) usage ;;
     esac
@@ -71,8 +73,11 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 case ${KAFCLAW_SNAPSHOT:-} in
 *@*) say "Packages are those of $SNAPSHOT." ;;
-*) say "Packages are the newest that the mirrors have: KAFCLAW_SNAPSHOT=https://snapshot.debian.org/archive/@ pins them to $SNAPSHOT." ;;
+*) say "Packages are the newest that the mirrors had when they were asked: KAFCLAW_SNAPSHOT=https://snapshot.debian.org/archive/@ pins them to $SNAPSHOT." ;;
 esac
+if [ -n "$FRESH" ]; then
+    rm -rf "$CACHE"/base-*.tar "$CACHE"/kernel-* "$CACHE/packages" "$CACHE/apt/updated"
+fi
 # Of what an earlier recipe took.
 [ -n "$ONLY" ] || rm -rf "$WORK/parts"
 total=$(find image/steps -name '[0-9]*' | wc -l)

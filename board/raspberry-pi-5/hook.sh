@@ -53,7 +53,6 @@ board_kernel() {
     # Raspberry Pi compresses it in a way that GRUB hands on and EFI cannot start.
     gzip -dc "$1/firmware/boot/kernel8.img" >"$2/Image" 2>/dev/null || cp "$1/firmware/boot/kernel8.img" "$2/Image"
     cp -r "$1/firmware/modules/." "$2/modules/"
-    cp "$1/firmware/boot/bcm2712-rpi-5-b.dtb" "$2/dtbs/"
     cp "$1/parts/kernel" "$2/about"
 }
 

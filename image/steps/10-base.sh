@@ -9,7 +9,10 @@ set -eu
 sources=$(debian_sources)
 inputs=$({ listed image/packages; echo "$SUITE $SNAPSHOT $sources" && grep -v "^ *#" "$0"; } | sha256sum | cut -c 1-16)
 ln -sfn "$CACHE/base-$inputs.tar" "$WORK/base.tar"
-[ ! -e "$CACHE/base-$inputs.tar" ] || exit 0
+if [ -e "$CACHE/base-$inputs.tar" ]; then
+    say "      as fetched on $(date -u -r "$CACHE/base-$inputs.tar" +%F); scripts/image.sh --fresh asks for newer ones"
+    exit 0
+fi
 
 need_emulation
 echo "$sources" >"$WORK/sources.list"
