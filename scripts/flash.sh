@@ -57,7 +57,8 @@ disk | loop) ;;
 esac
 can_be_taken_out "$disk" || { say "$disk is built into this machine, and nothing is written to such disks."; exit 1; }
 [ -w "$disk" ] || { say "$(id -un) may not write to $disk: please run this with sudo."; exit 1; }
-used=$(lsblk -nro NAME,MOUNTPOINTS "$disk" | awk 'NF > 1')
+mounts=$(lsblk -nro NAME,MOUNTPOINT "$disk") || { say "Nobody could say whether $disk is in use."; exit 1; }
+used=$(echo "$mounts" | awk 'NF > 1')
 [ -z "$used" ] || { say "$disk is in use; please unmount: $used"; exit 1; }
 wanted=$(sed -n 's/.*<ImageSize> *\([0-9]*\).*/\1/p' "$map")
 has_bytes=$(lsblk -dnbo SIZE "$disk")
