@@ -20,7 +20,15 @@ pub(super) fn last(places: &Places) -> Finding {
             let advice = "this system goes on as before; try a later version, and send what `journalctl -b -1` says to who makes it";
             Finding::fail("update", format!("version {version} was taken back: {reason}"), advice)
         }
-        Phase::Failed => Finding::fail("update", reason, "`kafclaw update status` shows where it stopped"),
+        // Nothing was written: what was refused is nothing that ails this machine.
+        Phase::Failed if ledger.untried_slot.is_empty() => {
+            Finding::pass("update", format!("the last one was not taken: {reason}"))
+        }
+        Phase::Failed => {
+            let advice =
+                "the other slot has no whole system; install an update again, so that there is one to fall back to";
+            Finding::fail("update", reason, advice)
+        }
         Phase::AwaitingRestart => Finding::pass("update", format!("version {version} waits for a restart")),
         Phase::Confirmed => Finding::pass("update", format!("version {version} has proved itself")),
         phase => Finding::pass("update", phase.name().replace('_', " ")),
@@ -50,5 +58,11 @@ mod tests {
         fs::write(&places.ledger, ledger.to_bytes()).expect("written");
         let found = last(&places);
         assert!(found.verdict == Verdict::Fail && found.detail.contains("the doors do not answer"));
+        for (untried_slot, expected) in [("", Verdict::Pass), ("B", Verdict::Fail)] {
+            let untried_slot = untried_slot.to_owned();
+            let ledger = Ledger { phase: Phase::Failed, untried_slot, ..Ledger::default() };
+            fs::write(&places.ledger, ledger.to_bytes()).expect("written");
+            assert_eq!(last(&places).verdict, expected);
+        }
     }
 }

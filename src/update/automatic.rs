@@ -19,6 +19,7 @@ use crate::update::ledger::{Ledger, Order, Outcome, Phase};
 
 /// Between two looks; a window is longer.
 const LOOK_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(24 * 3600);
 
 /// What the owner said.
 #[derive(Clone, Debug)]
@@ -60,9 +61,20 @@ fn decide(it: &Automatic, ledger: &Ledger, running: &str, offer: &Offer, (now, m
         [Phase::AwaitingRestart, Phase::Confirming, Phase::TakingBack, Phase::GoingBack].contains(&ledger.phase);
     // What came back once would come back every night.
     let came_back = ledger.past.iter().any(|past| past.outcome == Outcome::RolledBack && past.version == offer.version);
+    // Nor is one that came and was refused, or could not be written, fetched again all night; one that did not come has no version.
+    let has_failed = ledger.past.iter().any(|past| {
+        let at = Timestamp::parse(&past.at);
+        past.outcome == Outcome::Failed
+            && past.version == offer.version
+            && at.is_some_and(|at| (at..at.plus(REST_AFTER_FAILURE)).contains(&now))
+    });
     let (Some(window), Some(released_at)) = (it.window, offer.released_at) else { return false };
     let delay = it.wave_interval.saturating_mul(it.wave());
-    !is_busy && !came_back && offer.is_newer_than(running) && due(now, minute, released_at, delay, window) == Due::Now
+    !is_busy
+        && !came_back
+        && !has_failed
+        && offer.is_newer_than(running)
+        && due(now, minute, released_at, delay, window) == Due::Now
 }
 
 /// Looks and asks until the gateway stops. `minute_of_day` tells the house's own time.
@@ -108,7 +120,13 @@ async fn look_and_ask(it: &Automatic, desk: &Desk, (now, minute): (Timestamp, u1
     }
     tracing::info!("A newer version is there, and this is the time for it.");
     // Not started at once: by the time that it is here, or after a power cut, the window may be over.
-    let order = Order { source: it.source.clone(), only_newer: true, automatic: true, ..Order::default() };
+    let order = Order {
+        source: it.source.clone(),
+        only_newer: true,
+        automatic: true,
+        offered: offer.version,
+        ..Order::default()
+    };
     desk.ask(&Request::Install { order })
 }
 
@@ -151,6 +169,11 @@ mod tests {
         let past = Past { version: "0.2.0".to_owned(), outcome: Outcome::RolledBack, ..Past::default() };
         let burnt = Ledger { past: vec![past], ..Ledger::default() };
         assert!(!decide(&it, &burnt, "0.1.0", &offer, at(2, 180)), "it came back once");
+        let past = |version: &str| Past { version: version.to_owned(), at: released.to_rfc3339(), ..Past::default() };
+        let failed = |version: &str| Ledger { past: vec![past(version)], ..Ledger::default() };
+        assert!(!decide(&it, &failed("0.2.0"), "0.1.0", &offer, at(2, 180)), "it failed this night");
+        assert!(decide(&it, &failed("0.2.0"), "0.1.0", &offer, at(24, 180)), "and is tried in the next");
+        assert!(decide(&it, &failed(""), "0.1.0", &offer, at(2, 180)), "it did not come");
         let undated = Offer { released_at: None, ..offer.clone() };
         assert!(!decide(&it, &ledger, "0.1.0", &undated, at(2, 180)));
         let no_window = Automatic { window: None, ..it.clone() };

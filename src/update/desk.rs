@@ -10,7 +10,7 @@ use crate::base::lane::Lane;
 use crate::update::driver::Progress;
 use crate::update::errors::UpdateError;
 use crate::update::fetch::{Fetching, look};
-use crate::update::index::{Entry, Index, Offer};
+use crate::update::index::{self, Entry, Index, Offer};
 use crate::update::judge::Refusal;
 use crate::update::keep::{self, Lasting, Request};
 use crate::update::ledger::{Bundle, Ledger};
@@ -72,6 +72,7 @@ impl Desk {
             "proved": self.places.proved().exists(),
             "phase": ledger.phase,
             "coming": ledger.phase.is_coming(),
+            "working": ledger.phase.is_working(),
             "at_work": at_work,
             "changed_at": ledger.changed_at,
             "order": ledger.order,
@@ -111,6 +112,9 @@ impl Desk {
     pub fn ask(&self, request: &Request) -> Result<(), UpdateError> {
         if !self.places.has_slots() {
             return Err(UpdateError::Refused(Refusal::NoRauc));
+        }
+        if let Request::Install { order } = request {
+            index::check(&order.source)?;
         }
         // Who is at work looks for this one before anything is written.
         let calls_off = *request == Request::Rollback && self.ledger().phase.is_coming();

@@ -12,6 +12,7 @@ use crate::base::clock::Clock;
 use crate::base::error::chain;
 use crate::update::errors::UpdateError;
 use crate::update::fetch;
+use crate::update::index;
 use crate::update::judge::Refusal;
 use crate::update::keep::{self, Lasting, Patience, Request};
 use crate::update::ledger::{Ledger, Order, Phase};
@@ -54,6 +55,7 @@ struct Held {
 impl Driver<'_> {
     /// Installs what `order` names; returns when it waits for a restart, or why it does not.
     pub fn install(&mut self, order: Order) -> Result<Ledger, UpdateError> {
+        index::check(&order.source)?;
         let lock = self.lock(Patience::None)?;
         self.install_under(lock, order)
     }

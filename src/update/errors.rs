@@ -29,8 +29,9 @@ pub enum UpdateError {
     Signature { said: String },
     #[error("RAUC could not read this update: {said}; get it again")]
     Unreadable { said: String },
-    #[error("{source_text:?} is neither a file nor a web address without a password in it")]
-    Source { source_text: String },
+    /// Not repeated: a password would be written down.
+    #[error("that is neither a file nor a web address without a password in it; a token for it goes into update.token")]
+    Source,
     #[error("could not get the update from {from}; it goes on from there when you try again")]
     Fetch { from: String, source: FetchError },
     #[error("{from} offers no update for {compatible}; it has {has}")]

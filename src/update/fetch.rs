@@ -128,7 +128,7 @@ pub fn look(it: &Fetching, source: &str) -> Result<Offer, UpdateError> {
     let url = match place(source) {
         Some(Place::Index(url)) => url,
         Some(Place::Bundle(_)) => return Err(UpdateError::NoIndex { source_text: source.to_owned() }),
-        None if source.contains("://") => return Err(UpdateError::Source { source_text: source.to_owned() }),
+        None if source.contains("://") => return Err(UpdateError::Source),
         None => return Err(UpdateError::NoIndex { source_text: source.to_owned() }),
     };
     let bytes = fetcher(it).read(url.as_str(), "application/json", INDEX_BYTES_MAX);
@@ -167,7 +167,7 @@ fn resolve(it: &Fetching, source: &str) -> Result<(String, Option<u64>), UpdateE
     match place(source) {
         Some(Place::Bundle(url)) => Ok((url.into(), None)),
         Some(Place::Index(_)) => look(it, source).map(|offer| (offer.source, offer.bytes)),
-        None => Err(UpdateError::Source { source_text: source.to_owned() }),
+        None => Err(UpdateError::Source),
     }
 }
 

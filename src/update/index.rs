@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
 use crate::link::http::Url;
+use crate::update::errors::UpdateError;
 use crate::update::version::Version;
 
 /// Where a hub says what it has to give.
@@ -89,6 +90,11 @@ pub(super) fn place(text: &str) -> Option<Place> {
         path if path == RELEASE_PATH || path.ends_with(".json") => Place::Index(url),
         _ => Place::Bundle(url),
     })
+}
+
+/// Refuses what [`place`] would, before anything of it is written down.
+pub(super) fn check(source: &str) -> Result<(), UpdateError> {
+    if source.contains("://") && place(source).is_none() { Err(UpdateError::Source) } else { Ok(()) }
 }
 
 fn plain(url: &Url) -> Option<Url> {

@@ -47,12 +47,12 @@ pub(super) fn judge(bundle: &Bundle, here: &Here, order: &Order) -> Result<(), R
     };
     // A system that does not know its own version takes any.
     let Some(running) = Version::parse(&here.version) else { return Ok(()) };
+    // A person may want a slot written again; nobody wants that of a machine by itself, nor to hear of an old stick at each start.
+    if version <= running && order.only_newer {
+        return Err(Refusal::Same { version: running.to_string() });
+    }
     if version < running && !order.downgrade {
         return Err(Refusal::Downgrade { bundle: version.to_string(), here: running.to_string() });
-    }
-    // A person may want a slot written again; nobody wants that of a machine by itself.
-    if version == running && order.only_newer {
-        return Err(Refusal::Same { version: version.to_string() });
     }
     Ok(())
 }
@@ -84,6 +84,7 @@ mod tests {
         check("kafclaw-x", "0.3.0", plain(), Ok(()));
         check("kafclaw-x", "0.2.0", plain(), Ok(()));
         check("kafclaw-x", "0.2.0", Order { only_newer: true, ..plain() }, Err("already"));
+        check("kafclaw-x", "0.1.9", Order { only_newer: true, ..plain() }, Err("0.2.0 runs here already"));
         check("kafclaw-x", "0.1.9", plain(), Err("--downgrade"));
         check("kafclaw-x", "0.1.9", Order { downgrade: true, ..plain() }, Ok(()));
         check("kafclaw-y", "0.3.0", plain(), Err("for kafclaw-y, and this machine is kafclaw-x"));

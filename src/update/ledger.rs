@@ -153,6 +153,8 @@ pub struct Order {
     pub only_newer: bool,
     /// Nobody asked for it by hand: what came of it is started in the maintenance window.
     pub automatic: bool,
+    /// The version that an index has promised there; blank where none was asked.
+    pub offered: String,
 }
 
 impl Order {
@@ -254,13 +256,15 @@ impl Ledger {
     /// Ends the update that is under way.
     pub(super) fn end(&mut self, outcome: Outcome, reason: Option<String>, now: Timestamp) {
         self.reason = reason.map(|reason| short(&reason));
+        // What did not come says nothing about what it is; what came and could not be read is what was promised.
+        let offered = self.order.as_ref().map(|order| order.offered.clone()).filter(|_| self.phase != Phase::Fetching);
+        let version = self.bundle.as_ref().map(|bundle| bundle.version.clone()).or(offered).unwrap_or_default();
         let phase = match outcome {
             Outcome::Confirmed => Phase::Confirmed,
             Outcome::RolledBack => Phase::RolledBack,
             Outcome::Failed => Phase::Failed,
         };
         self.enter(phase, now);
-        let version = self.bundle.as_ref().map(|bundle| bundle.version.clone()).unwrap_or_default();
         self.remember(Past { at: self.changed_at.clone(), version, outcome, reason: self.reason.clone() });
     }
 

@@ -619,6 +619,17 @@ fn nobody_writes_over_the_other_slot_before_this_one_has_proved_itself() {
 }
 
 #[test]
+fn a_password_in_an_address_is_written_nowhere() {
+    let mut house = House::new();
+    let order = Order { source: "https://anna:geheim7@x.org/new.raucb".to_owned(), ..Order::default() };
+    let before = house.ledger();
+    let said = house.driver(|driver| driver.install(order.clone())).expect_err("a password").to_string();
+    let asked = Desk::new(house.places.clone()).ask(&Request::Install { order }).expect_err("a password").to_string();
+    assert!(said == asked && said.contains("without a password") && !said.contains("geheim7"), "{said}, {asked}");
+    assert!(house.ledger() == before && !house.places.request().exists());
+}
+
+#[test]
 fn a_machine_without_slots_says_so() {
     let mut house = House::new();
     fs::remove_file(&house.places.rauc_config).expect("removed");
