@@ -130,6 +130,11 @@ fn running(gateway: &Value) -> Vec<(&'static str, String)> {
         ("Tasks:", format!("{open} open, {} waiting to be delivered", count(waiting, "answer")))
     }));
     lines.extend(number("database_bytes").map(|bytes| ("Database:", size(bytes))));
+    lines.extend(
+        status["databases_set_aside"][0]
+            .as_str()
+            .map(|path| ("Set aside:", format!("{} (`kafclaw doctor` says what to do with it)", one_line_long(path)))),
+    );
     lines.extend(status["last_error"].as_str().map(|error| ("Last error:", one_line_long(error))));
     lines.push(("Status:", "Ready".to_owned()));
     lines

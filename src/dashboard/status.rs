@@ -74,8 +74,7 @@ async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {
         "models": models,
         "tokens_today": tokens,
         "database_bytes": database_bytes(it),
-        "database_set_aside": it.db.report().set_aside,
-        "database_newer_set_aside": it.db.report().restored.as_ref().map(|restored| &restored.newer),
+        "databases_set_aside": crate::db::set_aside(it.db.path()),
     }))
 }
 

@@ -106,7 +106,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 /// Moves the damaged file and its companions away and opens an empty one.
 fn start_over(config: &Config, damage: String, report: &mut OpenReport, clock: &Clock) -> Result<Connection, DbError> {
     let stamp = clock.now().to_utc().format("%Y%m%d-%H%M%S%3f");
-    let aside = beside(&config.path, &format!(".corrupt-{stamp}"));
+    let aside = beside(&config.path, &format!("{}{stamp}", older::DAMAGED_SUFFIX));
     let moved = |source| DbError::SetAside { path: config.path.clone(), source };
     fs::rename(&config.path, &aside).map_err(moved)?;
     for companion in ["-wal", "-shm"] {

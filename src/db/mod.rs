@@ -17,6 +17,7 @@ mod writer;
 
 pub use migrate::{Migration, add_column};
 pub use offline::{check_file, copy_file, is_in_use, look_into, read_file};
+pub use older::set_aside;
 pub use row::time;
 pub use writer::Tx;
 
@@ -105,7 +106,7 @@ impl DbError {
     }
 }
 
-/// What opening found; the doctor and the timeline repeat it.
+/// What opening found. What was set aside [`set_aside`] finds again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
     /// A damaged file that was moved here, so that the house could start with an empty one.

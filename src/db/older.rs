@@ -14,6 +14,10 @@ use crate::db::{DbError, Migration, Restored, offline, vector};
 
 /// The copy on its way to the place of the database.
 const COMING: &str = ".coming";
+/// A file that a newer program has changed.
+const NEWER_SUFFIX: &str = ".newer-";
+/// A file that is damaged.
+pub(super) const DAMAGED_SUFFIX: &str = ".corrupt-";
 
 /// Ends a way back that the power cut: from here on there is a file again.
 pub(super) fn finish(path: &Path) -> Result<(), DbError> {
@@ -42,7 +46,7 @@ pub(super) fn step_back(
     fs::rename(&draft, &coming).map_err(failed)?;
     fold(path);
     let stamp = clock.now().to_utc().format("%Y%m%d-%H%M%S%3f");
-    let newer = beside(path, &format!(".newer-{found}-{stamp}"));
+    let newer = beside(path, &format!("{NEWER_SUFFIX}{found}-{stamp}"));
     // The log is empty by now; it goes first, because beside another database it would be read as that one's.
     for companion in ["-wal", "-shm"] {
         let log = beside(path, companion);
@@ -55,15 +59,30 @@ pub(super) fn step_back(
     Ok(Some(Restored { from, newer, found }))
 }
 
+/// Files that took their leave of the place at `path`, damaged or changed by a newer program, and are kept beside it, the newest first.
+pub fn set_aside(path: &Path) -> Vec<PathBuf> {
+    let is_companion = |path: &PathBuf| ["-wal", "-shm"].iter().any(|end| path.to_string_lossy().ends_with(end));
+    let mut found = kept(path, &[NEWER_SUFFIX, DAMAGED_SUFFIX]);
+    found.retain(|path| !is_companion(path));
+    found
+}
+
 /// Copies made before changes, the newest first.
 fn copies(path: &Path) -> Vec<PathBuf> {
+    kept(path, &[COPY_SUFFIX])
+}
+
+/// Files beside that at `path` whose names go on with one of `suffixes`, the newest first.
+fn kept(path: &Path, suffixes: &[&str]) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
-    let mut prefix = name.to_os_string();
-    prefix.push(COPY_SUFFIX);
-    let prefix = prefix.to_string_lossy().into_owned();
+    let name = name.to_string_lossy();
+    let is_wanted = |found: OsString| {
+        let found = found.to_string_lossy();
+        found.strip_prefix(&*name).is_some_and(|rest| suffixes.iter().any(|suffix| rest.starts_with(suffix)))
+    };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut copies: Vec<(std::time::SystemTime, PathBuf)> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+        .filter(|entry| is_wanted(entry.file_name()))
         .filter_map(|entry| Some((entry.metadata().ok().filter(fs::Metadata::is_file)?.modified().ok()?, entry.path())))
         .collect();
     copies.sort_unstable_by(|one, other| other.cmp(one));

@@ -51,7 +51,7 @@ async function refresh() {
 
 async function draw() {
   const status = await api.get("status");
-  const rows = Object.entries(words.rows).filter(([key]) => key in status);
+  const rows = Object.entries(words.rows).filter(([key]) => key in status && (key !== "databases_set_aside" || status[key].length > 0));
   fill(byId("status-list"), rows.map(([key, label]) =>
     h("div", { "data-key": key }, h("dt", {}, label), h("dd", {}, shown(key, status[key])))));
 }
@@ -62,6 +62,7 @@ function shown(key, value) {
   if (key === "database_bytes") return bytes(value);
   if (key === "mqtt") return words.mqtt[/** @type {keyof typeof words.mqtt} */ (value)] ?? String(value);
   if (key === "model") return value ? modelText(value) : words.noModel;
+  if (key === "databases_set_aside") return `${value[0]} · ${words.setAside}`;
   if (key === "last_error") return value ? String(value) : words.noProblem;
   return typeof value === "number" ? value.toLocaleString() : String(value);
 }

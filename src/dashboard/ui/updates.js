@@ -12,7 +12,7 @@ const words = strings.updates;
 let isComing = false;
 
 /**
- * @typedef {{ supported: boolean, version: string, slot: string, phase: string, coming: boolean, requested: boolean, reason: string | null,
+ * @typedef {{ supported: boolean, version: string, slot: string, phase: string, at_work: boolean, coming: boolean, working: boolean, requested: boolean, reason: string | null,
  *   bundle: { version: string } | null, progress: { percent: number | null, words: string, refused: string | null } | null,
  *   available: { version: string, bytes: number | null, newer: boolean } | null, check_error: string | null, checked_at: string | null,
  *   automatic: { on: boolean, source: string }, past: { at: string, version: string, outcome: string, reason: string | null }[] }} View
@@ -76,6 +76,7 @@ function state(view) {
   const phase = words.phases[/** @type {keyof typeof words.phases} */ (view.phase)];
   if (view.requested) parts.push(words.requested);
   else if (phase && view.phase !== "idle") parts.push(`${view.bundle?.version ?? ""} ${phase}`.trim() + (view.reason ? `: ${view.reason}` : ""));
+  if (view.working && !view.at_work) parts.push(words.cutOff);
   if (view.progress?.refused) parts.push(view.progress.refused);
   if (view.check_error) parts.push(view.check_error);
   else if (view.available?.newer) parts.push(words.newer(view.available.version, view.available.bytes ? bytes(view.available.bytes) : ""));
