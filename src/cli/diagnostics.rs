@@ -29,7 +29,7 @@ Examples:
 #[derive(clap::Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Where to write it; `-` is the standard output. A file with today's date in this folder when left out.
+    /// Where to write it; `-` is the standard output. A file with today's date in this folder when left out, or, where nobody may write, in that for temporary files.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Tell what people said, and who they are, too.
@@ -40,7 +40,12 @@ pub struct Args {
 impl Args {
     pub fn run(self, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
         let stamp = terminal.clock.now().to_utc().format("%Y%m%d-%H%M%S");
-        let file = self.output.clone().unwrap_or_else(|| PathBuf::from(format!("kafclaw-diagnostics-{stamp}.tar.gz")));
+        let file = self.output.clone().unwrap_or_else(|| {
+            // Root's own folder on an image can only be read, and it is the house's user who writes there.
+            let can_write = rustix::fs::access(".", rustix::fs::Access::WRITE_OK).is_ok();
+            let folder = if can_write { PathBuf::new() } else { std::env::temp_dir() };
+            folder.join(format!("kafclaw-diagnostics-{stamp}.tar.gz"))
+        });
         let is_file = file != Path::new("-");
         if is_file && file.exists() {
             return Err(Failure::Outcome(format!("{} exists; give another name", file.display())));

@@ -4,6 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::diagnostics::program::REVERSE;
+
 /// Short files of the kernel, none of them secret.
 const FILES: &[&str] = &[
     "/proc/cmdline",
@@ -61,8 +63,9 @@ pub(super) fn about() -> String {
 /// A part's name, what is looked at, and the command that tells it.
 pub(super) fn programs() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     let units = || UNITS.iter().flat_map(|unit| ["-u", unit]);
-    let journal = ["journalctl", "--no-pager", "--quiet", "-o", "json", "-n", "10000"];
-    let mut own = ["journalctl", "--no-pager", "--quiet", "--user", "-o", "json", "-n", "10000"].to_vec();
+    // The newest first, so that what does not fit is the oldest; `printed` turns it round again.
+    let journal = ["journalctl", "--no-pager", "--quiet", REVERSE, "-o", "json", "-n", "10000"];
+    let mut own = ["journalctl", "--no-pager", "--quiet", REVERSE, "--user", "-o", "json", "-n", "10000"].to_vec();
     own.extend(["-u", "kafclaw*"]);
     let mut list = ["systemctl", "--no-pager", "--plain", "--all", "--full", "list-units"].to_vec();
     list.extend(UNITS);
@@ -72,7 +75,7 @@ pub(super) fn programs() -> Vec<(&'static str, &'static str, Vec<&'static str>)>
         (
             "kernel.txt",
             "warnings of the kernel",
-            ["journalctl", "--no-pager", "--quiet", "-k", "-p", "warning", "-n", "500"].to_vec(),
+            ["journalctl", "--no-pager", "--quiet", REVERSE, "-k", "-p", "warning", "-n", "500"].to_vec(),
         ),
         ("units.txt", "services", list),
         ("failed.txt", "failed services", ["systemctl", "--no-pager", "--plain", "--failed"].to_vec()),
