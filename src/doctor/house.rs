@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::base::clock::Clock;
@@ -48,17 +49,26 @@ pub(super) async fn doors(plan: &Plan) -> Finding {
     let (mut closed, mut taken) = (Vec::new(), Vec::new());
     for door in &plan.doors {
         match plan.gateway {
-            Gateway::Answers if connect(&door.1.ip().to_string(), door.1.port()).await.is_err() => closed.push(door),
+            Gateway::Answers | Gateway::Troubled(_) => {
+                if connect(&door.1.ip().to_string(), door.1.port()).await.is_err() {
+                    closed.push(door);
+                }
+            }
             Gateway::Stopped => match TcpListener::bind(door.1) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push(door),
                 _ => {}
             },
-            _ => {}
         }
     }
     if !closed.is_empty() {
         let advice = "restart the gateway; its log names the door and the reason";
         return Finding::fail("doors", format!("nothing answers on {}", names(&closed)), advice);
+    }
+    if let [door, ..] = taken[..]
+        && is_gateway(door.1).await
+    {
+        let advice = "run this as the user who runs it, with the same KAFCLAW_HOME";
+        return Finding::fail("doors", format!("a gateway of somebody else has {}", names(&taken)), advice);
     }
     if !taken.is_empty() {
         let advice = "stop the other program (`ss -ltnp` names it), or choose other ports with `kafclaw config set`";
@@ -73,7 +83,18 @@ pub(super) fn database(path: &Path) -> Finding {
         return Finding::skip("database", "there is none yet");
     }
     match db::check_file(path) {
-        Ok(None) => Finding::pass("database", format!("{} is whole", path.display())),
+        Ok(None) => match &db::set_aside(path)[..] {
+            [] => Finding::pass("database", format!("{} is whole", path.display())),
+            [newest, ..] => {
+                let advice = "copy it elsewhere, in case something of it is wanted, and take it away here; `kafclaw restore` brings back a backup";
+                let detail = format!(
+                    "{} is whole, and younger than the house: what happened before is in {}, which was set aside",
+                    path.display(),
+                    newest.display()
+                );
+                Finding::fail("database", detail, advice)
+            }
+        },
         Ok(Some(what)) => {
             let advice = "the gateway sets it aside at its next start; `kafclaw restore` brings back a backup";
             Finding::fail("database", format!("{} is damaged: {what}", path.display()), advice)
@@ -114,6 +135,22 @@ async fn connect(host: &str, port: u16) -> io::Result<()> {
     connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?.map(drop)
 }
 
+/// Whether what answers there is a gateway, which everybody may ask that.
+async fn is_gateway(address: SocketAddr) -> bool {
+    const HEAD_BYTES_MAX: u64 = 4 * 1024;
+    let asked = async {
+        let mut door = TcpStream::connect(address).await?;
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        door.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        door.take(HEAD_BYTES_MAX).read_to_end(&mut answer).await?;
+        io::Result::Ok(answer)
+    };
+    let Ok(Ok(answer)) = tokio::time::timeout(ANSWER_MAX, asked).await else { return false };
+    let answer = String::from_utf8_lossy(&answer);
+    answer.starts_with("HTTP/1.1 200") && answer.contains(r#""status":"ok""#)
+}
+
 /// The first step that fails; being away from the group is no failure of the house, but somebody who asks wants to know.
 pub(super) async fn kafka(plan: &Result<Option<kshark::Plan>, String>, clock: &Clock) -> Finding {
     let plan = match plan {
@@ -150,8 +187,32 @@ mod tests {
         assert_eq!(database(&path).verdict, Verdict::Skip);
         Db::open(&Config::at(&path), &[], &Clock::System).expect("a database").close();
         assert_eq!(database(&path).verdict, Verdict::Pass);
+        let aside = folder.path().join("timeline.db.newer-7-20261122-100000000");
+        std::fs::write(&aside, "").expect("written");
+        let found = database(&path);
+        assert!(found.verdict == Verdict::Fail && found.detail.contains("timeline.db.newer-7-"), "{}", found.detail);
+        std::fs::remove_file(&aside).expect("taken away");
         std::fs::write(&path, "this was a database once, and is none any more ".repeat(40)).expect("written");
         assert_eq!(database(&path).verdict, Verdict::Fail);
+    }
+
+    #[tokio::test]
+    async fn a_port_of_somebody_elses_gateway_is_told_from_another_programs() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"status\":\"ok\"}", true),
+            ("HTTP/1.1 404 Not Found\r\n\r\n", false),
+            ("220 mail.example.org ESMTP\r\n", false),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let server = std::thread::spawn(move || {
+                let (mut door, _) = listener.accept().expect("somebody");
+                let _ = std::io::Read::read(&mut door, &mut [0; 1024]);
+                std::io::Write::write_all(&mut door, answer.as_bytes()).expect("answered");
+            });
+            assert_eq!(is_gateway(address).await, expected, "{answer}");
+            server.join().expect("a server");
+        }
     }
 
     #[tokio::test]

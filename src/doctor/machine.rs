@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{StatVfs, StatVfsMountFlags, statvfs};
 
@@ -23,6 +24,9 @@ const RESERVE_URGENT: u8 = 0x03;
 /// Bits of the Raspberry Pi's `get_throttled` that hold now: under-voltage, capped, throttled, too hot.
 const PI_NOW: [(u32, &str); 4] =
     [(0, "the supply's voltage is too low"), (1, "slowed down"), (2, "throttled"), (3, "close to too hot")];
+
+/// The first moment of 2100: no system of today runs so long.
+const TOO_LATE: Timestamp = Timestamp::from_millis(4_102_444_800_000);
 
 /// Where the kernel's files are; tests have their own.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,26 +70,20 @@ impl Machine {
         }
     }
 
-    /// Time goes forward only: a clock behind what was written already was reset, as boards without a battery are.
-    pub(super) fn clock(&self, state_dir: &Path, now: Timestamp) -> Finding {
-        let newest = fs::read_dir(state_dir).into_iter().flatten().flatten().filter_map(|entry| {
-            let modified = entry.metadata().ok()?.modified().ok()?;
-            let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
-            i64::try_from(since.as_millis()).ok()
-        });
-        let newest = newest.max().unwrap_or_default();
-        const DAY_MS: i64 = 24 * 3_600 * 1_000;
-        if now.as_millis() + DAY_MS < newest {
-            let detail = format!(
-                "{}, though something was written on {}",
-                now.to_rfc3339(),
-                Timestamp::from_millis(newest).to_rfc3339()
-            );
-            return Finding::fail(
-                "clock",
-                detail,
-                "connect the network for a moment, or set it with `timedatectl set-time`",
-            );
+    /// Time goes forward only: a clock behind the system's own day, or behind what was written to the database, was reset, as boards without
+    /// a battery are. The database is written all the time, so a clock that was once ahead is not held against a right one for long.
+    pub(super) fn clock(&self, built_at: Option<Timestamp>, database: &Path, now: Timestamp) -> Finding {
+        const ADVICE: &str = "connect the network for a moment, or set it with `timedatectl set-time`";
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+        if let Some(why) = clock_trouble(built_at, now) {
+            return Finding::fail("clock", why, ADVICE);
+        }
+        let mut log = database.as_os_str().to_owned();
+        log.push("-wal");
+        let newest = [database, Path::new(&log)].into_iter().filter_map(written_at).max().unwrap_or_default();
+        if now.plus(DAY) < newest {
+            let detail = format!("{}, though the database was written on {}", now.to_rfc3339(), newest.to_rfc3339());
+            return Finding::fail("clock", detail, ADVICE);
         }
         Finding::pass("clock", now.to_rfc3339())
     }
@@ -195,7 +193,13 @@ impl Machine {
     /// Whether the machine runs slower than it could, and why.
     pub(super) fn throttling(&self) -> Finding {
         const ADVICE: &str = "cool the machine, and use the power supply that its maker names";
-        let pi = self.text("sys/devices/platform/soc/soc:firmware/get_throttled");
+        // `soc/soc:firmware` up to the Pi 4, `soc@107c000000/soc@107c000000:firmware` on the Pi 5.
+        let systems = self.entries("sys/devices/platform", "soc");
+        let mut firmwares = systems.iter().map(|soc| {
+            let name = soc.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            soc.join(format!("{name}:firmware/get_throttled"))
+        });
+        let pi = firmwares.find_map(|path| self.text(path));
         if let Some(bits) = pi.and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()) {
             let now: Vec<&str> =
                 PI_NOW.iter().filter(|(bit, _)| bits & (1 << bit) != 0).map(|(_, word)| *word).collect();
@@ -206,6 +210,15 @@ impl Machine {
             };
         }
         let mut looked = false;
+        // The Pi's supply, where its kernel shows it like other sensors (driver raspberrypi-hwmon).
+        for sensor in self.entries("sys/class/hwmon", "hwmon") {
+            if self.text(sensor.join("name")).as_deref() == Some("rpi_volt") {
+                looked = true;
+                if self.text(sensor.join("in0_lcrit_alarm")).as_deref() == Some("1") {
+                    return Finding::fail("throttling", PI_NOW[0].1, ADVICE);
+                }
+            }
+        }
         for device in self.entries("sys/class/thermal", "cooling_device") {
             let kind = self.text(device.join("type")).unwrap_or_default().to_lowercase();
             // Fans turn because that is what they are for.
@@ -257,6 +270,23 @@ fn written(folder: &Path) -> std::io::Result<()> {
     let result = page.and_then(|mut page| page.write_all(&[0x5a; 4096]).and_then(|()| page.sync_all()));
     let removed = fs::remove_file(&path);
     result.and(removed)
+}
+
+/// Why the time cannot be right, by what the system that runs alone knows.
+pub fn clock_trouble(built_at: Option<Timestamp>, now: Timestamp) -> Option<String> {
+    let now_text = now.to_rfc3339();
+    match built_at {
+        Some(built) if now < built => {
+            Some(format!("{now_text}, before this system was built ({})", built.to_rfc3339()))
+        }
+        _ if now >= TOO_LATE => Some(format!("{now_text}, which is later than any system of today runs")),
+        _ => None,
+    }
+}
+
+fn written_at(path: &Path) -> Option<Timestamp> {
+    let since = fs::metadata(path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
 }
 
 fn room(stat: &StatVfs) -> Finding {
@@ -350,6 +380,14 @@ mod tests {
         assert_eq!(of("cpufreq-cpu0\n", "3\n"), Verdict::Fail);
         assert_eq!(of("pwm-fan\n", "3\n"), Verdict::Skip);
         let pi = |bits| verdict(&[("sys/devices/platform/soc/soc:firmware/get_throttled", bits)], Machine::throttling);
+        let five = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled";
+        assert_eq!(verdict(&[(five, "50001\n")], Machine::throttling).0, Verdict::Fail);
+        let volt = |alarm| {
+            let sensor = "sys/class/hwmon/hwmon1";
+            let (name, path) = (format!("{sensor}/name"), format!("{sensor}/in0_lcrit_alarm"));
+            verdict(&[(&name, "rpi_volt\n"), (&path, alarm)], Machine::throttling).0
+        };
+        assert_eq!((volt("0\n"), volt("1\n")), (Verdict::Pass, Verdict::Fail));
         assert_eq!(pi("50000\n").0, Verdict::Pass, "it was, and is not any more");
         assert_eq!(pi("50005\n"), (Verdict::Fail, "the supply's voltage is too low, throttled".to_owned()));
         assert_eq!(verdict(&[("sys/fs/ext4/sda1/errors_count", "0\n")], Machine::disk_errors).0, Verdict::Pass);
@@ -382,9 +420,32 @@ mod tests {
         assert_eq!(machine.disk(&folder.path().join("absent")).verdict, Verdict::Fail);
         let _ = machine.disk(&state);
         assert_eq!(fs::read_dir(&state).expect("read").count(), 1, "nothing is left behind");
-        let reset = Timestamp::from_millis(1_000);
-        assert_eq!(machine.clock(&state, reset).verdict, Verdict::Fail);
-        assert_eq!(machine.clock(&state, crate::base::clock::Clock::System.now()).verdict, Verdict::Pass);
+        let (database, now) = (state.join("timeline.db"), crate::base::clock::Clock::System.now());
+        let verdict = |built_at, now| machine.clock(built_at, &database, now).verdict;
+        assert_eq!(verdict(None, Timestamp::from_millis(1_000)), Verdict::Fail, "behind the database");
+        assert_eq!(verdict(None, now), Verdict::Pass);
+        assert_eq!(verdict(Some(now.plus(Duration::from_secs(1))), now), Verdict::Fail, "behind its own system");
+        // The first file of a house, from a start with a clock that was ahead, stays as it is; the database does not.
+        let first = fs::File::create(state.join("owner.json")).expect("a file");
+        first.set_modified(UNIX_EPOCH + Duration::from_secs(4_000_000_000)).expect("a time");
+        assert_eq!(verdict(None, now), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_clock_is_sane_between_the_systems_own_day_and_the_end_of_the_century() {
+        let at = |text: &str| Timestamp::parse(text).expect("a time");
+        let built = Some(at("2026-11-20T00:00:00Z"));
+        let check = |built: Option<Timestamp>, now: &str, part: &str| {
+            let said = clock_trouble(built, at(now)).unwrap_or_default();
+            assert_eq!((said.contains(part), said.is_empty()), (true, part.is_empty()), "{now}: {said}");
+        };
+        check(built, "1970-01-01T00:00:00Z", "before this system was built (2026-11-20T00:00:00.000Z)");
+        check(built, "2026-11-19T23:59:59Z", "before this system was built");
+        check(built, "2026-11-20T00:00:00Z", "");
+        check(built, "2099-12-31T23:59:59Z", "");
+        check(built, "2100-01-01T00:00:00Z", "later than any system");
+        check(None, "1970-01-01T00:00:00Z", "");
+        check(None, "2106-02-07T06:28:15Z", "later than any system");
     }
 
     proptest! {

@@ -1,12 +1,13 @@
 //! The models: whole on the disk, their runtime there, the right numbers out of them, and a GPU if there is one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::base::error::chain;
 use crate::doctor::Finding;
 use crate::inference::embed::{self, Embedder, TextUse};
+use crate::inference::worker::GPU_WORKER;
 use crate::inference::{device, onnx};
 use crate::models::{Check, Installed, Memory, State, Store, StoreConfig};
 
@@ -53,14 +54,19 @@ pub(super) async fn embeds(place: &Place) -> Finding {
     }
     let embedder = embedder(&installed, libraries);
     match embedder.embed(vec!["The lamp in the kitchen is on.".to_owned()], TextUse::Passage).await {
-        Ok(vectors) if vectors.iter().flatten().any(|number| *number != 0.0) => {
-            Finding::pass("embedding", "it computes")
-        }
-        Ok(_) => {
-            Finding::fail("embedding", "it computes nothing but zeros", "`kafclaw models verify` checks its files")
-        }
+        Ok(vectors) if is_something(&vectors) => Finding::pass("embedding", "it computes"),
+        Ok(_) => Finding::fail(
+            "embedding",
+            "it computes zeros, or what is no number",
+            "`kafclaw models verify` checks its files",
+        ),
         Err(error) => Finding::fail("embedding", chain(&error), "`kafclaw models verify` checks its files"),
     }
+}
+
+fn is_something(vectors: &[Vec<f32>]) -> bool {
+    let mut numbers = vectors.iter().flatten();
+    numbers.clone().all(|number| number.is_finite()) && numbers.any(|number| *number != 0.0)
 }
 
 fn absent(place: &Place, why: &dyn std::error::Error) -> Finding {
@@ -97,7 +103,7 @@ pub(super) async fn examine(place: &Place) -> Vec<Finding> {
     } else {
         Finding::skip("embedding", "no runtime")
     });
-    found.push(gpu());
+    found.push(gpu(device::probe().is_ok(), Path::new(GPU_WORKER).exists()));
     found
 }
 
@@ -164,10 +170,18 @@ fn cosine(one: &[f32], other: &[f32]) -> f32 {
     if one.len() == other.len() && length > 0.0 { product(one, other) / length } else { 0.0 }
 }
 
-fn gpu() -> Finding {
-    match device::probe() {
-        Ok(()) => Finding::pass("gpu", "NVIDIA's driver is there"),
-        Err(_) => Finding::skip("gpu", "no NVIDIA driver; models run on the processor"),
+/// A worker is there where the image, or its owner, means the GPU to compute.
+fn gpu(has_driver: bool, has_worker: bool) -> Finding {
+    match (has_driver, has_worker) {
+        (true, true) => Finding::pass("gpu", "NVIDIA's driver and the worker for it are there"),
+        (true, false) => {
+            Finding::pass("gpu", format!("NVIDIA's driver is there; models run on the processor, without {GPU_WORKER}"))
+        }
+        (false, true) => {
+            let advice = "`journalctl -k -b` says what became of the driver; models run on the processor meanwhile";
+            Finding::fail("gpu", format!("{GPU_WORKER} is there, and NVIDIA's driver (libcuda.so.1) is not"), advice)
+        }
+        (false, false) => Finding::skip("gpu", "no NVIDIA driver; models run on the processor"),
     }
 }
 
@@ -175,6 +189,19 @@ fn gpu() -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::Verdict;
+
+    #[test]
+    fn a_gpu_that_is_meant_to_compute_needs_its_driver() {
+        let verdicts = [(true, true), (true, false), (false, true), (false, false)];
+        let verdicts = verdicts.map(|(driver, worker)| gpu(driver, worker).verdict);
+        assert_eq!(verdicts, [Verdict::Pass, Verdict::Pass, Verdict::Fail, Verdict::Skip]);
+    }
+
+    #[test]
+    fn numbers_are_some_when_they_are_finite_and_not_all_zero() {
+        let check = |numbers: &[f32]| is_something(&[numbers.to_vec()]);
+        assert!(check(&[0.0, 0.5]) && !check(&[0.0, 0.0]) && !check(&[f32::NAN, 0.5]) && !check(&[]));
+    }
 
     #[tokio::test]
     async fn an_image_without_its_model_is_not_whole_and_another_home_may_do_without() {

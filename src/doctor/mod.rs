@@ -13,7 +13,7 @@ mod programs;
 mod report;
 mod update;
 
-pub use machine::Machine;
+pub use machine::{Machine, clock_trouble};
 pub use report::{Finding, Report, Verdict};
 
 use std::net::SocketAddr;
@@ -95,7 +95,7 @@ pub async fn examine(plan: &Plan, clock: &Clock, each: &mut dyn FnMut(&Finding))
     };
     take(vec![
         plan.machine.board(),
-        plan.machine.clock(&plan.state_dir, clock.now()),
+        plan.machine.clock(plan.updates.built_at(), &plan.database, clock.now()),
         plan.machine.disk(&plan.state_dir),
         plan.machine.disk_errors(),
         plan.machine.memory(),
@@ -110,7 +110,12 @@ pub async fn examine(plan: &Plan, clock: &Clock, each: &mut dyn FnMut(&Finding))
         house::database(&plan.database),
     ]);
     take(vec![house::broker(plan.broker.as_ref()).await, house::kafka(&plan.kafka, clock).await]);
-    take(vec![programs::units().await, programs::wifi().await, programs::slots().await, update::last(&plan.updates)]);
+    take(vec![
+        programs::units().await,
+        programs::wifi().await,
+        programs::slots(plan.updates.has_slots()).await,
+        update::last(&plan.updates),
+    ]);
     take(minds::examine(&plan.models).await);
     report
 }

@@ -73,9 +73,13 @@ fn joined(card: &str, text: &str) -> Finding {
     last.unwrap_or_else(|| Finding::skip("wifi", format!("{card} looks for its network")))
 }
 
-pub(super) async fn slots() -> Finding {
+pub(super) async fn slots(are_there: bool) -> Finding {
     match printed("rauc", &["status", "--detailed", "--output-format=json"]).await {
         Some(text) => slot_states(&text),
+        None if are_there => {
+            let advice = "`journalctl -u rauc -b` says why; until it does, nothing can be updated or taken back";
+            Finding::fail("slots", "RAUC does not answer", advice)
+        }
         None => Finding::skip("slots", "this system has no second one to fall back to"),
     }
 }
@@ -138,6 +142,13 @@ wlp9s0: Trying to associate with 02:00:00:00:01:00 (SSID='home' freq=2412 MHz)\n
         assert_eq!(verdict(refused), Verdict::Fail);
         assert_eq!(verdict(&[refused, taken].concat()), Verdict::Pass);
         assert_eq!(verdict(&[taken, refused].concat()), Verdict::Fail);
+    }
+
+    #[tokio::test]
+    async fn slots_without_rauc_are_no_slots_or_a_fault() {
+        // Nothing that the tests run on has RAUC's configuration.
+        assert_eq!(slots(false).await.verdict, Verdict::Skip);
+        assert_eq!(slots(true).await.verdict, Verdict::Fail);
     }
 
     #[test]

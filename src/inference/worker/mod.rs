@@ -43,6 +43,9 @@ pub use serve::{ServeError, serve};
 pub use state::Patience;
 pub use talk::Talk;
 
+/// The program that computes on GPUs, where it was installed.
+pub const GPU_WORKER: &str = "/usr/lib/kafclaw/worker-cuda";
+
 /// Where models run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Place {
@@ -73,7 +76,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             // As it was when this process started, also when a newer one has been installed since.
-            place: Place::Process { cpu: "/proc/self/exe".into(), gpu: "/usr/lib/kafclaw/worker-cuda".into() },
+            place: Place::Process { cpu: "/proc/self/exe".into(), gpu: GPU_WORKER.into() },
             device: Device::Auto,
             probe: device::probe,
             threads: 0,
