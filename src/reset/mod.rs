@@ -10,7 +10,7 @@
 mod wipe;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -62,10 +62,9 @@ pub fn request(state_dir: &Path) -> Result<(), ResetError> {
         Reach::Folder => state_dir,
     };
     let path = folder.join(FILE);
+    // That it is there is the request: a disk without room for a word in it must not make one of half a request that was refused.
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        file.write_all(b"requested\n")?;
-        file.sync_all()?;
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?.sync_all()?;
         File::open(folder)?.sync_all()
     };
     write().map_err(|source| ResetError::Request { path: path.clone(), source })
