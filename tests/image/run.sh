@@ -1,5 +1,6 @@
 #!/bin/sh
 # Builds the program for boards and the image that QEMU boots, and looks at both, for who changes what goes onto a device.
+# `run.sh until SECONDS` goes through updates good and bad, too, as long as it is not so late (since 1970), which is for CI.
 # `run.sh program` stops after the program; `run.sh worker` builds the worker for GPUs instead and looks at it, which is for the night;
 # `run.sh all` also makes the image once more, boots with other firmware, goes through updates good and bad and back, pulls the plug ten times, damages its disk,
 # and joins Wi-Fis. What takes long (cross build, packages) is kept in the user's cache by the hash of its inputs, so that a second run is minutes. Figures that the
@@ -33,6 +34,14 @@ tests/image/alone.sh
 tests/image/flash.sh
 if [ "${1:-}" != all ]; then
     tests/image/power.sh 2
+    [ "${1:-}" = until ] || exit 0
+    for test in update.sh fallback.sh; do
+        if [ "$(date +%s)" -ge "$2" ]; then
+            say "Left out, because it is late: tests/image/$test. It is a part of \`tests/image/run.sh all\`."
+        else
+            tests/image/$test
+        fi
+    done
     exit 0
 fi
 tests/image/again.sh
