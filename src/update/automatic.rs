@@ -18,7 +18,7 @@ use crate::update::keep::Request;
 use crate::update::ledger::{Ledger, Order, Outcome, Phase};
 
 /// Between two looks; a window is longer.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5 * 60);
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(24 * 3600);
 
 /// What the owner said.
