@@ -383,7 +383,6 @@ fn every_no_is_a_sentence_and_changes_no_slot() {
     check(&bundle("kafclaw-x", "0.3.0")[..20], &same, "cut off");
     check(b"PK a zip file, which is no update at all", &same, "is no update");
     check(b"", &|order| Order { source: "/nonexistent/new.raucb".to_owned(), ..order }, "could not read");
-    check(b"", &|order| Order { source: "http://me:secret@x/".to_owned(), ..order }, "without a password");
     check(b"", &|order| Order { source: "http://127.0.0.1:1/x.raucb".to_owned(), ..order }, "could not get the update");
 }
 
