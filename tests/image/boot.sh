@@ -103,7 +103,8 @@ inside 'kafclaw doctor --json' >"$SCRATCH/of-root" || true
 jq -e '[.findings[] | select(.check == "gateway" and .verdict == "PASS")] | length == 1' "$SCRATCH/of-root" >/dev/null || fail "root's doctor finds no gateway: $(cat "$SCRATCH/of-root")"
 inside 'kafclaw config set assistant.name Hal && kafclaw memory search x' >/dev/null || fail "root cannot speak for the house"
 [ -z "$(inside 'find /var/lib/kafclaw -user root')" ] || fail "root's in the house: $(inside 'find /var/lib/kafclaw -user root')"
-inside 'kafclaw devices broker' | grep -qF "$(inside 'sed -n s/^devices://p /var/lib/kafclaw/broker')" || fail "the owner is not told the password for devices"
+inside 'kafclaw devices broker' >"$SCRATCH/accounts" || fail "the owner is not told how devices connect"
+grep -qF -- "$(inside 'sed -n s/^devices://p /var/lib/kafclaw/broker')" "$SCRATCH/accounts" || fail "the owner is not told the password for devices: $(cat "$SCRATCH/accounts")"
 pass "commands of root are about the house"
 
 # A lamp as Zigbee2MQTT would show it, with the password that the owner gives to devices.
