@@ -68,7 +68,7 @@ own_secrets >"$SCRATCH/own"
 pull_plug
 
 other=$FIGURES/boot-uefi
-if [ -n "$(find "$other.own" "$other.jsonl" -mmin -60 2>/dev/null)" ]; then
+if [ -e "$other.own" ] && [ -n "$(find "$other.jsonl" -mmin -60 2>/dev/null)" ]; then
     cp "$other.own" "$SCRATCH/own.other"
     ready=$(jq -r 'select(.figure == "image_uefi_kernel_to_ready_s") | .value' "$other.jsonl")
 else
