@@ -118,9 +118,12 @@ fn accounts(broker: &Value) -> String {
     if accounts.is_empty() {
         return "This machine has no broker of its own; devices connect to the one of mqtt.url.".to_owned();
     }
-    let row = |account: &Value| ["user", "password", "purpose"].map(|name| field(account, name));
-    let rows: Vec<_> = accounts.iter().map(row).collect();
-    format!("On port {} of this machine:\n{}", broker["port"], table(["user", "password", "for"], &rows))
+    let rows: Vec<_> = accounts.iter().map(|account| ["user", "password"].map(|name| field(account, name))).collect();
+    // Sentences are too long for a table.
+    let purposes =
+        accounts.iter().map(|account| format!("{}: {}\n", field(account, "user"), field(account, "purpose")));
+    let purposes: String = purposes.collect();
+    format!("On port {} of this machine:\n{}\n{purposes}", broker["port"], table(["user", "password"], &rows))
 }
 
 fn change(device: &str, body: Value, terminal: &mut Terminal<'_>) -> Result<(), Failure> {

@@ -213,6 +213,7 @@ fn the_owner_is_told_how_devices_reach_the_machines_own_broker() {
     let shown = told();
     assert!(shown.contains("port 1883") && shown.contains("the-plug") && shown.contains("the-program"), "{shown}");
     assert!(!shown.contains("the-house"), "{shown}");
+    assert!(shown.contains("what people say to the house is not theirs to read"), "{shown}");
     let broker = gateway.dashboard().get("/api/v1/broker").json();
     assert_eq!(broker["accounts"].as_array().map(Vec::len), Some(2), "{broker}");
 }
