@@ -9,7 +9,8 @@ use tokio::process::Command;
 
 use crate::doctor::Finding;
 
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// RAUC, which is started by the question, takes 12 s on a slow board that has just come up.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// There when systemd is what started the machine (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
