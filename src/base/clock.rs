@@ -75,6 +75,14 @@ impl Timestamp {
     }
 }
 
+/// What lies before the epoch is the epoch: no clock of ours means it.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_rfc3339())
@@ -115,10 +123,7 @@ impl Clock {
 
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => {
-                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
-            }
+            Self::System => Timestamp::from(SystemTime::now()),
             Self::Manual(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
         }
     }

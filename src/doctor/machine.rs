@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::fs::{StatVfs, StatVfsMountFlags, statvfs};
 
@@ -80,6 +80,7 @@ impl Machine {
         }
         let mut log = database.as_os_str().to_owned();
         log.push("-wal");
+        let written_at = |path| fs::metadata(path).ok()?.modified().ok().map(Timestamp::from);
         let newest = [database, Path::new(&log)].into_iter().filter_map(written_at).max().unwrap_or_default();
         if now.plus(DAY) < newest {
             let detail = format!("{}, though the database was written on {}", now.to_rfc3339(), newest.to_rfc3339());
@@ -284,11 +285,6 @@ pub fn clock_trouble(built_at: Option<Timestamp>, now: Timestamp) -> Option<Stri
     }
 }
 
-fn written_at(path: &Path) -> Option<Timestamp> {
-    let since = fs::metadata(path).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok().map(Timestamp::from_millis)
-}
-
 fn room(stat: &StatVfs) -> Finding {
     let free_mib = stat.f_bavail.saturating_mul(stat.f_frsize) / MIB;
     let all_mib = stat.f_blocks.saturating_mul(stat.f_frsize) / MIB;
@@ -427,7 +423,7 @@ mod tests {
         assert_eq!(verdict(Some(now.plus(Duration::from_secs(1))), now), Verdict::Fail, "behind its own system");
         // The first file of a house, from a start with a clock that was ahead, stays as it is; the database does not.
         let first = fs::File::create(state.join("owner.json")).expect("a file");
-        first.set_modified(UNIX_EPOCH + Duration::from_secs(4_000_000_000)).expect("a time");
+        first.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(4_000_000_000)).expect("a time");
         assert_eq!(verdict(None, now), Verdict::Pass);
     }
 

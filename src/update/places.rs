@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use crate::base::clock::Timestamp;
 use crate::update::counters;
@@ -112,8 +111,7 @@ impl Places {
 
     /// When the system that runs was built; none where it does not say.
     pub fn built_at(&self) -> Option<Timestamp> {
-        let built = fs::metadata(&self.clock_epoch).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        i64::try_from(built.as_millis()).ok().map(Timestamp::from_millis)
+        fs::metadata(&self.clock_epoch).ok()?.modified().ok().map(Timestamp::from)
     }
 
     /// Boot name of the slot that runs, as the boot loader told the kernel.
