@@ -9,16 +9,17 @@ use tokio::process::Command;
 
 use crate::doctor::Finding;
 
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// RAUC, which is started by the question, takes 12 s on a slow board that has just come up.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const RAUC_ANSWER_MAX: Duration = Duration::from_secs(60);
 /// There when systemd is what started the machine (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// What a program prints; none where it is not installed, does not end in time, or fails.
-async fn printed(program: &str, arguments: &[&str]) -> Option<String> {
+/// What a program prints; none where it is not installed, does not end in `limit`, or fails.
+async fn printed(limit: Duration, program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(ANSWER_MAX, command.output()).await.ok()?.ok()?;
+    let output = tokio::time::timeout(limit, command.output()).await.ok()?.ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -26,7 +27,7 @@ pub(super) async fn units() -> Finding {
     if !Path::new(SYSTEMD).is_dir() {
         return Finding::skip("units", "the machine does not run systemd");
     }
-    match printed("systemctl", &["--failed", "--plain", "--no-legend", "--no-pager"]).await {
+    match printed(ANSWER_MAX, "systemctl", &["--failed", "--plain", "--no-legend", "--no-pager"]).await {
         Some(text) => failed_units(&text),
         None => Finding::skip("units", "systemd does not answer"),
     }
@@ -46,12 +47,12 @@ fn failed_units(text: &str) -> Finding {
 /// The cards that join a Wi-Fi by the image's own units.
 pub(super) async fn wifi() -> Finding {
     let list = ["list-units", "kafclaw-wifi@*", "--state=active", "--plain", "--no-legend", "--no-pager"];
-    let units = printed("systemctl", &list).await.unwrap_or_default();
+    let units = printed(ANSWER_MAX, "systemctl", &list).await.unwrap_or_default();
     let Some(unit) = units.lines().find_map(|line| line.split_whitespace().next()) else {
         return Finding::skip("wifi", "no card is told to join one");
     };
     let card = unit.trim_start_matches("kafclaw-wifi@").trim_end_matches(".service");
-    match printed("journalctl", &["-u", unit, "-b", "-n", "500", "-o", "cat", "--no-pager"]).await {
+    match printed(ANSWER_MAX, "journalctl", &["-u", unit, "-b", "-n", "500", "-o", "cat", "--no-pager"]).await {
         Some(text) => joined(card, &text),
         None => {
             Finding::skip("wifi", format!("what {card} does stands in the journal, which may be read by root only"))
@@ -75,7 +76,7 @@ fn joined(card: &str, text: &str) -> Finding {
 }
 
 pub(super) async fn slots(are_there: bool) -> Finding {
-    match printed("rauc", &["status", "--detailed", "--output-format=json"]).await {
+    match printed(RAUC_ANSWER_MAX, "rauc", &["status", "--detailed", "--output-format=json"]).await {
         Some(text) => slot_states(&text),
         None if are_there => {
             let advice = "`journalctl -u rauc -b` says why; until it does, nothing can be updated or taken back";
