@@ -1,5 +1,6 @@
 //! Who this house is and how it is.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -48,7 +49,8 @@ fn mode(group: Option<&Group>) -> &'static str {
 
 async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {
     let now = it.clock.now();
-    let (waiting, jobs, pending, tokens) = it
+    let database = it.db.path().to_owned();
+    let (waiting, jobs, pending, tokens, database_bytes, databases_set_aside) = it
         .db
         .read(move |conn| {
             Ok((
@@ -56,6 +58,8 @@ async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {
                 scheduler::list(conn)?.iter().filter(|job| job.enabled).count(),
                 approval::pending(conn)?.len(),
                 row::tokens_used_today(conn, now)?,
+                bytes_of(&database),
+                crate::db::set_aside(&database),
             ))
         })
         .await?;
@@ -73,17 +77,17 @@ async fn details(it: &Dashboard) -> Result<Value, crate::db::DbError> {
         "model": models.iter().find(|model| model.reachable),
         "models": models,
         "tokens_today": tokens,
-        "database_bytes": database_bytes(it),
-        "databases_set_aside": crate::db::set_aside(it.db.path()),
+        "database_bytes": database_bytes,
+        "databases_set_aside": databases_set_aside,
     }))
 }
 
 /// The file and its write-ahead log.
-fn database_bytes(it: &Dashboard) -> u64 {
-    let mut log = it.db.path().as_os_str().to_owned();
+fn bytes_of(database: &Path) -> u64 {
+    let mut log = database.as_os_str().to_owned();
     log.push("-wal");
-    let bytes = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    bytes(it.db.path()) + bytes(std::path::Path::new(&log))
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    bytes(database) + bytes(Path::new(&log))
 }
 
 fn mqtt(it: &Dashboard) -> &'static str {

@@ -51,18 +51,20 @@ async function refresh() {
 
 async function draw() {
   const status = await api.get("status");
-  const rows = Object.entries(words.rows).filter(([key]) => key in status && (key !== "databases_set_aside" || status[key].length > 0));
-  fill(byId("status-list"), rows.map(([key, label]) =>
-    h("div", { "data-key": key }, h("dt", {}, label), h("dd", {}, shown(key, status[key])))));
+  const rows = Object.entries(words.rows).flatMap(([key, label]) => {
+    const text = key in status ? shown(key, status[key]) : "";
+    return text ? [h("div", { "data-key": key }, h("dt", {}, label), h("dd", {}, text))] : [];
+  });
+  fill(byId("status-list"), rows);
 }
 
-/** @param {string} key @param {any} value @returns {string} */
+/** Nothing where there is nothing to tell. @param {string} key @param {any} value @returns {string} */
 function shown(key, value) {
   if (key === "uptime_seconds") return length(value);
   if (key === "database_bytes") return bytes(value);
   if (key === "mqtt") return words.mqtt[/** @type {keyof typeof words.mqtt} */ (value)] ?? String(value);
   if (key === "model") return value ? modelText(value) : words.noModel;
-  if (key === "databases_set_aside") return `${value[0]} · ${words.setAside}`;
+  if (key === "databases_set_aside") return value.length > 0 ? `${value[0]} · ${words.setAside}` : "";
   if (key === "last_error") return value ? String(value) : words.noProblem;
   return typeof value === "number" ? value.toLocaleString() : String(value);
 }
