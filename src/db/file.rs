@@ -17,6 +17,7 @@ pub(super) fn open(
 ) -> Result<(Connection, OpenReport), DbError> {
     create_folder(&config.path)?;
     older::finish(&config.path)?;
+    older::prune(&config.path);
     let mut report = OpenReport { unclean: beside(&config.path, ".open").exists(), ..OpenReport::default() };
     let checked = open_writer(config).and_then(|connection| match damage(&connection, report.unclean)? {
         None => Ok((connection, None)),

@@ -16,6 +16,8 @@ use crate::db::{DbError, Migration, Restored, offline, vector};
 const COMING: &str = ".coming";
 /// A file that a newer program has changed.
 const NEWER_SUFFIX: &str = ".newer-";
+/// Copies that are kept. A system goes back by one version; the others are for starts that the power cut while they copied.
+const COPIES_MAX: usize = 3;
 /// A file that is damaged.
 pub(super) const DAMAGED_SUFFIX: &str = ".corrupt-";
 
@@ -65,6 +67,14 @@ pub fn set_aside(path: &Path) -> Vec<PathBuf> {
     let mut found = kept(path, &[NEWER_SUFFIX, DAMAGED_SUFFIX]);
     found.retain(|path| !is_companion(path));
     found
+}
+
+/// Takes the oldest copies away, so that neither years of updates nor a change that fails at every start fill the disk.
+pub(super) fn prune(path: &Path) {
+    for copy in copies(path).iter().skip(COPIES_MAX) {
+        // One that cannot be deleted costs room and nothing else.
+        let _ = fs::remove_file(copy);
+    }
 }
 
 /// Copies made before changes, the newest first.

@@ -1,6 +1,7 @@
 //! The database as its users see it: durable, isolated from failing jobs, tolerant of damage.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 
@@ -152,6 +153,23 @@ fn a_way_back_that_the_power_cut_is_ended_at_the_next_start() {
     fs::rename(&config.path, folder.path().join("timeline.db.coming")).expect("renamed");
     let db = Db::open(&config, &[NOTES], &Clock::System).expect("opened");
     assert_eq!(count(&db), 1);
+}
+
+#[test]
+fn of_the_copies_from_before_the_newest_three_are_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = Config::at(folder.path().join("timeline.db"));
+    let copy = |number: u64| folder.path().join(format!("timeline.db.before-0.1.{number}-x"));
+    for number in 0..5 {
+        let file = fs::File::create(copy(number)).expect("a copy");
+        // The names do not tell their age: a clock without a battery may have stamped them.
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(100 - number)).expect("a time");
+    }
+    let other = folder.path().join("timeline.db.newer-7-x");
+    fs::write(&other, "what a person may still want").expect("written");
+    Db::open(&config, &[NOTES], &Clock::System).expect("opened").close();
+    let kept: Vec<u64> = (0..5).filter(|number| copy(*number).exists()).collect();
+    assert_eq!((kept, other.exists()), (vec![0, 1, 2], true));
 }
 
 #[test]
