@@ -103,8 +103,8 @@ if [ ! -e "$kept/$program" ]; then
     esac
     [ "$(inputs)" = "$sources" ] || { say "The sources were changed meanwhile: please build again."; exit 1; }
     mkdir -p "$kept"
-    cp "$place/$target/dist/kafclaw" "$kept/new"
-    mv "$kept/new" "$kept/$program"
+    cp "$place/$target/dist/kafclaw" "$kept/new.$$"
+    mv "$kept/new.$$" "$kept/$program"
     # Of what was built, the last few are enough.
     find "${kept%/*}" -mindepth 1 -maxdepth 1 -mtime +14 ! -path "$kept" -exec rm -r {} +
 else

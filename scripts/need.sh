@@ -34,10 +34,9 @@ install_packages() {
     fi
     say "Installing $* ..."
     # The lists of a bare machine are empty or old; one update and a second try is cheaper than an update each time.
+    set -- env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=600 "$@"
     # shellcheck disable=SC2086 # Nothing, or the one word sudo.
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2 ||
-        { $as_root apt-get update -q >&2 &&
-            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2; }
+    $as_root "$@" >&2 || { $as_root apt-get update -q >&2 && $as_root "$@" >&2; }
 }
 
 # A C compiler for SQLite, ring and Opus (with cmake), libsystemd for the service.
